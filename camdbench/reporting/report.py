@@ -12,8 +12,10 @@ from typing import Any, Literal
 import pandas as pd
 
 from camdbench.core.errors import UsageError
+from camdbench.reporting.chart_tables import chart_tables
 from camdbench.reporting.report_cards import merged_cards
 from camdbench.reporting.report_charts import cost_chart, rank_charts
+from camdbench.reporting.report_curves import curve_charts
 from camdbench.reporting.report_data import Block, blocks_of, images_of, to_json
 from camdbench.reporting.report_files import InFolder, OneFile, in_folder, one_file
 from camdbench.reporting.report_images import ImageChoice, choose, pictures_of, reason_against
@@ -35,6 +37,7 @@ SECTIONS = (
     ("distributions", "Values of images"),
     ("ranks", "Ranks"),
     ("cost", "Cost and quality"),
+    ("curves", "Curves"),
     ("images", "Images"),
     ("failures", "Missing values"),
     ("cards", "Models, data, methods"),
@@ -117,11 +120,13 @@ def _page(
     classes = {image: name for run in reversed(shown) for image, name in _class_names(run).items()}
     images = images_of(chosen.reasons, chosen.facts, classes, pictures)
     pair = two_runs(*shown) if len(shown) == 2 else None
+    blocks = [block for part in parts for block in part.blocks]
+    charts = {name: [chart for part in parts for chart in part.charts[name]] for name in parts[0].charts}
+    numbers = chart_tables(blocks, charts)
     data = to_json(
-        [block for part in parts for block in part.blocks],
+        blocks,
         images,
-        ranks=[chart for part in parts for chart in part.ranks],
-        cost=[chart for part in parts for chart in part.cost],
+        **charts,
         copies=[text for part in parts for text in part.copies],
         command="" if pair else image_command(shown[0].about),
     )
@@ -132,7 +137,8 @@ def _page(
         failures=[own for part in parts for own in part.failures],
         cards=merged_cards(shown),
         provenance=[provenance(run) for run in shown],
-        sections=[own for own in SECTIONS if own[0] != "pair" or pair],
+        sections=[own for own in SECTIONS if {"pair": pair, **numbers}.get(own[0], True)],
+        numbers=numbers,
         pair=pair,
         head=[line for run in shown for line in _head(run)],
         notes=[_chosen(len(chosen.reasons), chosen.count, two=pair is not None), *notes],
@@ -148,21 +154,19 @@ class _OfRun:
     results: list[ResultTable]
     copies: list[dict[str, str]]
     blocks: list[Block]
-    ranks: list[dict[str, Any]]
-    cost: list[dict[str, Any]]
+    charts: dict[str, list[dict[str, Any]]]
     failures: list[Failure]
 
 
 def _of_run(run: ReportRun, chosen: ImageChoice) -> _OfRun:
     summary, pairs = _with_tests(run.pooled)
-    named = run.named(summary)
+    charts = {"ranks": rank_charts(run.pooled, pairs), "cost": cost_chart(summary), "curves": curve_charts(run.pooled, summary)}
     missing = [load_missing(folder) for folder in run.pooled.folders]
     return _OfRun(
         results=result_tables(summary, run.labelled("")),
         copies=copies_of(summary),
-        blocks=blocks_of(run.cells, named, list(chosen.reasons), run.title),
-        ranks=rank_charts(run.pooled._replace(cells=run.cells), None if pairs is None else run.named(pairs)),
-        cost=cost_chart(named),
+        blocks=blocks_of(run.cells, run.named(summary), list(chosen.reasons), run.title),
+        charts={name: [own | {"model": run.labelled(own["model"])} for own in found] for name, found in charts.items()},
         failures=failures(run.named(pd.concat(missing)).assign(image=lambda own: own["image"].map(run.image)), run.cells),
     )
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -12,11 +11,11 @@ import numpy as np
 import pandas as pd
 
 from camdbench.reporting.image_choice import Reasons
+from camdbench.reporting.page_numbers import short_number as _number
 from camdbench.tables.cell_values import STATUSES, Cells
 
 SCHEMA = 1
 _BINS = 64
-_DIGITS = 4  # significant ones
 _STEPS = 33  # of a colour map
 COLOURS = ("viridis", "cividis", "gray")  # of equal lightness steps; the first is the default
 
@@ -99,15 +98,6 @@ def _metric(name: str, protocol: str, line: Mapping[Any, Any]) -> dict[str, Any]
 
 def _rounded(values: np.ndarray | None, count: int) -> list[float | None]:
     return [None] * count if values is None else [_number(value) for value in values.tolist()]
-
-
-def _number(value: float) -> float | None:
-    """Round to four significant digits; None for NaN.
-
-    >>> _number(12.34567), _number(0.000123456), _number(float("nan"))
-    (12.35, 0.0001235, None)
-    """
-    return float(f"{value:.{_DIGITS}g}") if math.isfinite(value) else None
 
 
 def _spread(values: np.ndarray) -> dict[str, Any]:

@@ -17,7 +17,10 @@ _SCRIPTS = (
     "plot.umd.min",
     "tools",
     "tables",
+    "chart_parts",
     "charts",
+    "curve_chart",
+    "cost_chart",
     "image_facts",
     "image_parts",
     "map_values",
@@ -25,6 +28,7 @@ _SCRIPTS = (
     "browser",
     "page",
 )
+_STYLES = ("page.css", "charts.css")
 
 
 def render(*, in_files: bool, **content: Any) -> str:
@@ -36,7 +40,8 @@ def render(*, in_files: bool, **content: Any) -> str:
     hashes = " ".join(f"'sha256-{b64encode(hashlib.sha256(script.encode()).digest()).decode()}'" for script in scripts)
     pictures, further = ("data: 'self' file:", " 'strict-dynamic'") if in_files else ("data:", "")
     policy = f"default-src 'none'; img-src {pictures}; style-src 'unsafe-inline'; script-src {hashes}{further}"
-    return _environment().get_template("page.html.j2").render(**content, styles=_asset("page.css"), scripts=scripts, policy=policy)
+    styles = "".join(map(_asset, _STYLES))
+    return _environment().get_template("page.html.j2").render(**content, styles=styles, scripts=scripts, policy=policy)
 
 
 @cache
