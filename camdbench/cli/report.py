@@ -61,10 +61,11 @@ def command(
 ) -> None:
     r"""Write a page that shows a run, in one file that needs no network: tables, charts, images with the maps of every explainer.
 
-    Runs whose different cells can be pooled are shown as one, two others side by side. Maps are shown if the run stored them: --save-maps raw.
+    Runs whose different cells can be pooled are shown as one, two others side by side. Maps are shown if the run stored them, as it does
+    by default.
 
     \b
-    camdbench run --explainers opticam,gradcam --metrics ad,ag --save-maps raw
+    camdbench run --explainers opticam,gradcam --metrics ad,ag
     camdbench report runs/shortcuts-val-1a2b3c4d --open
     camdbench report runs/mine runs/theirs
     """

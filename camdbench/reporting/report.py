@@ -22,6 +22,7 @@ from camdbench.reporting.report_images import ImageChoice, choose, pictures_of, 
 from camdbench.reporting.report_page import render
 from camdbench.reporting.report_provenance import image_command, provenance
 from camdbench.reporting.report_runs import ReportRun, open_runs
+from camdbench.reporting.run_pictures import predictions_of
 from camdbench.reporting.report_tables import Failure, ResultTable, copies_of, failures, result_tables
 from camdbench.reporting.two_runs import two_runs
 from camdbench.tables.comparison import compare
@@ -117,8 +118,7 @@ def _page(
 ) -> tuple[str, str]:
     """The page, and the data in it."""
     parts = [_of_run(run, chosen) for run in shown]
-    classes = {image: name for run in reversed(shown) for image, name in _class_names(run).items()}
-    images = images_of(chosen.reasons, chosen.facts, classes, pictures)
+    images = images_of(chosen.reasons, [_known(run) for run in shown], chosen.facts, pictures)
     pair = two_runs(*shown) if len(shown) == 2 else None
     blocks = [block for part in parts for block in part.blocks]
     charts = {name: [chart for part in parts for chart in part.charts[name]] for name in parts[0].charts}
@@ -171,10 +171,13 @@ def _of_run(run: ReportRun, chosen: ImageChoice) -> _OfRun:
     )
 
 
-def _class_names(run: ReportRun) -> dict[str, str]:
-    """Names of the classes by image."""
+def _known(run: ReportRun) -> dict[str, dict[str, Any]]:
+    """By image: the name of its class, and the prediction of each model."""
     names = run.about["dataset"].get("classes", ())
-    return {image: names[label] for image, label in zip(run.cells.images, run.cells.labels, strict=True) if 0 <= label < len(names)}
+    found = {image: {"class": names[label] if 0 <= label < len(names) else ""} for image, label in zip(run.cells.images, run.cells.labels, strict=True)}
+    for image, own in predictions_of(run.pooled.folders, names).items():
+        found.setdefault(run.image(image), {})["predictions"] = {run.labelled(model): facts for model, facts in own.items()}
+    return found
 
 
 def _head(run: ReportRun) -> list[str]:

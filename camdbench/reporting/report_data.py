@@ -118,11 +118,19 @@ def _spread(values: np.ndarray) -> dict[str, Any]:
 
 
 def images_of(
-    reasons: Reasons, facts: Mapping[str, Mapping[str, Any]], classes: Mapping[str, str], pictures: Mapping[str, Mapping[str, Any]]
+    reasons: Reasons, known: Sequence[Mapping[str, Any]], facts: Mapping[str, Mapping[str, Any]], pictures: Mapping[str, Mapping[str, Any]]
 ) -> list[dict[str, Any]]:
-    """Facts and pictures of the images that the page shows, in their order."""
+    """Facts and pictures of the images that the page shows, in their order.
+
+    Args:
+        reasons: why each was chosen.
+        known: by run: class and predictions of its images; the first run with an image names its class.
+        facts: numbers of each image.
+        pictures: its pictures.
+    """
     return [
-        {"id": image, "class": classes.get(image, ""), "why": why}
+        {"id": image, "class": next((run[image]["class"] for run in known if "class" in run.get(image, {})), ""), "why": why}
+        | {"predictions": {model: own for run in known for model, own in run.get(image, {}).get("predictions", {}).items()}}
         | {name: _number(value) if isinstance(value, float) else value for name, value in facts[image].items()}
         | dict(pictures.get(image, {}))
         for image, why in reasons.items()

@@ -28,6 +28,7 @@ from camdbench.runner.results import BatchResult, MetricScores, curve_table, tot
 from camdbench.runner.run_directory import PartKey, RunDirectory
 from camdbench.runner.saved_maps import pack
 from camdbench.runner.scoring import is_out_of_memory, metrics_for, score_batch
+from camdbench.runner.view_maps import pack_views
 
 if TYPE_CHECKING:
     from camdbench.runner.prepare import Unit
@@ -174,7 +175,7 @@ class Worker:
                     continue
                 try:
                     moved = part.to(classifier.device)
-                    for result in score_batch(classifier, moved, left, asked.metrics, **given, keep_maps=asked.save_maps):
+                    for result in score_batch(classifier, moved, left, asked.metrics, **given, keep_maps=asked.config.save_maps):
                         left = left[1:]
                         yield result
                 except Exception as error:
@@ -197,7 +198,7 @@ class Worker:
         damaged: Sequence[UnreadableImage],
         device: torch.device,
     ) -> None:
-        """Write the usage of the unit, then the part of each explainer: a part whose rows exist has its usage."""
+        """Write usage and predictions of the unit, then the part of each explainer: a part whose rows exist has both."""
         ids = self.resources.images.ids[unit.start : unit.stop]
         own = {str(spec): [result for result in results if result.explainer == str(spec)] for spec in unit.explainers}
         images, peak = len(ids) - len(damaged), _peak_mb(device)
@@ -206,6 +207,8 @@ class Worker:
             UsageRow(spec, stage, images, **asdict(one.passes), seconds=one.seconds, peak_memory_mb=peak) for spec, stage, one in usage
         ]
         directory.write_usage(model, unit.chunk, spent)
+        named = (pair for result in results for pair in zip(result.ids, result.predicted, strict=False))
+        directory.write_predictions(model, unit.chunk, list(own), {image: top for image, top in named if top[0] >= 0})
         for spec, mine in own.items():
             self._write_part(directory, PartKey(model, spec, unit.chunk), mine, spool, damaged, ids)
 
@@ -232,7 +235,8 @@ class Worker:
         }
         rows = [row for result in (*own, *failed) for row in result.rows(facts, self._protocols)]
         rows.sort(key=lambda row: order[row.image])
-        maps = pack(spool.maps(key.explainer), ids) if asked.save_maps else None
+        maps = pack(spool.maps(key.explainer), ids)
+        maps |= pack_views({image: view for result in own for image, view in zip(result.ids, result.views, strict=False)}, ids)
         directory.write(key, rows, curve_table(own), maps)
 
     def _failed(self, explainer: Spec, ids: tuple[str, ...], labels: tuple[int, ...], reason: str) -> BatchResult:
