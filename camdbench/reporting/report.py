@@ -22,8 +22,8 @@ from camdbench.reporting.report_images import ImageChoice, choose, pictures_of, 
 from camdbench.reporting.report_page import render
 from camdbench.reporting.report_provenance import image_command, provenance
 from camdbench.reporting.report_runs import ReportRun, open_runs
-from camdbench.reporting.run_pictures import predictions_of
 from camdbench.reporting.report_tables import Failure, ResultTable, copies_of, failures, result_tables
+from camdbench.reporting.run_pictures import predictions_of
 from camdbench.reporting.two_runs import two_runs
 from camdbench.tables.comparison import compare
 from camdbench.tables.load import load_missing
@@ -108,9 +108,9 @@ def report(
 
 
 def _place(shown: Sequence[ReportRun], out: str | Path | None, *, in_files: bool) -> AbstractContextManager[OneFile | InFolder]:
-    flag = "--out" if out is not None else "no --out is given, and the report"
     home = shown[0].pooled.folders[0]
-    return in_folder(Path(out or home / "report"), flag) if in_files else one_file(Path(out or home / "report.html"), flag)
+    place = None if out is None else Path(out)
+    return in_folder(place, home) if in_files else one_file(place, home)
 
 
 def _page(
@@ -174,7 +174,10 @@ def _of_run(run: ReportRun, chosen: ImageChoice) -> _OfRun:
 def _known(run: ReportRun) -> dict[str, dict[str, Any]]:
     """By image: the name of its class, and the prediction of each model."""
     names = run.about["dataset"].get("classes", ())
-    found = {image: {"class": names[label] if 0 <= label < len(names) else ""} for image, label in zip(run.cells.images, run.cells.labels, strict=True)}
+    found = {
+        image: {"class": names[label] if 0 <= label < len(names) else ""}
+        for image, label in zip(run.cells.images, run.cells.labels, strict=True)
+    }
     for image, own in predictions_of(run.pooled.folders, names).items():
         found.setdefault(run.image(image), {})["predictions"] = {run.labelled(model): facts for model, facts in own.items()}
     return found
@@ -189,9 +192,11 @@ def _head(run: ReportRun) -> list[str]:
     further = [f"started {started[0]}"] if started else []
     lost = lost_line(run.about["sessions"])
     lines = [data, f"models: {', '.join(run.about['models'])}", *further]
-    return [run.labelled("; ".join(lines))] * bool(run.label) + lines * (not run.label) + [
-        text if text.startswith(run.title) else run.labelled(text) for text in (run.unfinished(), lost) if text
-    ]
+    return (
+        [run.labelled("; ".join(lines))] * bool(run.label)
+        + lines * (not run.label)
+        + [text if text.startswith(run.title) else run.labelled(text) for text in (run.unfinished(), lost) if text]
+    )
 
 
 def _with_tests(pooled: Pooled) -> tuple[pd.DataFrame, pd.DataFrame | None]:

@@ -77,9 +77,12 @@ def blocks_of(cells: Cells, summary: pd.DataFrame, shown: Sequence[str], run: st
                 controls=[bool(control[name]) for name in explainers],
                 metrics=[_metric(*metric, some[metric]) for metric in metrics],
                 values=[
-                    [_rounded(None if row is None else _at(cells.values[row], columns, np.nan), len(shown)) for row in line] for line in grid
+                    [_rounded(None if row is None else _at(np.take(cells.values, row, axis=0), columns, np.nan), len(shown)) for row in line]
+                    for line in grid
                 ],
-                status=[[[0] * len(shown) if row is None else _at(cells.status[row], columns, 0).tolist() for row in line] for line in grid],
+                status=[
+                    [[0] * len(shown) if row is None else _at(cells.status[row], columns, 0).tolist() for row in line] for line in grid
+                ],
                 spread=[[{} if row is None else _spread(np.take(cells.values, row, axis=0)) for row in line] for line in grid],
             )
         )
@@ -88,7 +91,7 @@ def blocks_of(cells: Cells, summary: pd.DataFrame, shown: Sequence[str], run: st
 
 def _at(own: np.ndarray, columns: np.ndarray, absent: float) -> np.ndarray:
     """Values in these columns; `absent` where a column is -1."""
-    return np.where(columns >= 0, np.asarray(own)[columns], absent)
+    return np.where(columns >= 0, own[columns], absent)
 
 
 def _metric(name: str, protocol: str, line: Mapping[Any, Any]) -> dict[str, Any]:

@@ -6,9 +6,10 @@ import json
 import shutil
 import warnings
 from base64 import b64decode
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 from uuid import uuid4
 
@@ -110,28 +111,38 @@ def _check_size(file: Path, size: int, parts: Mapping[str, int], *, in_files: bo
 
 
 @contextmanager
-def one_file(file: Path, flag: str) -> Generator[OneFile]:
+def one_file(out: Path | None, run: Path) -> Generator[OneFile]:
     """A report in one file; its folder is checked before any work.
+
+    Args:
+        out: the file; None: `report.html` in the run.
+        run: the run directory.
 
     Raises:
         UsageError: the file cannot be written.
     """
+    file = out or run / "report.html"
     if file.is_dir():
-        raise UsageError(f"{flag} = {file}: a folder; give a file, or --images all for a folder")
-    make_folder(file.parent, flag)
+        raise UsageError(f"{_flag(out)}{file}: a folder; give a file, or --images all for a folder")
+    _check_place(file.parent, out)
     yield OneFile(file)
 
 
 @contextmanager
-def in_folder(folder: Path, flag: str) -> Generator[InFolder]:
+def in_folder(out: Path | None, run: Path) -> Generator[InFolder]:
     """A report in a folder, which replaces an older one whole.
+
+    Args:
+        out: the folder; None: `report` in the run.
+        run: the run directory.
 
     Raises:
         UsageError: the folder cannot be written, or is something else than a report.
     """
+    folder = out or run / "report"
     if folder.exists() and not _is_replaceable(folder):
-        raise UsageError(f"{flag} = {folder}: not the folder of a report; give a new folder")
-    make_folder(folder.parent, flag)
+        raise UsageError(f"{_flag(out)}{folder}: not the folder of a report; give a new folder")
+    _check_place(folder.parent, out)
     temporary = folder.with_name(f".{folder.name}.{uuid4().hex}.tmp")
     old = folder.with_name(f"{temporary.name}.old")
     try:
@@ -145,6 +156,22 @@ def in_folder(folder: Path, flag: str) -> Generator[InFolder]:
     finally:
         for left in (temporary, old):
             shutil.rmtree(left, ignore_errors=True)
+
+
+def _flag(out: Path | None) -> str:
+    return "" if out is None else "--out = "
+
+
+def _check_place(folder: Path, out: Path | None) -> None:
+    """Check that a folder can be written; that of a run is one which the user has not named."""
+    if out is not None:
+        make_folder(folder, "--out")
+        return
+    try:
+        with TemporaryFile(dir=folder):
+            pass
+    except OSError as failure:
+        raise UsageError(f"{folder}: cannot be written ({failure.strerror}); give --out") from failure
 
 
 def _is_replaceable(folder: Path) -> bool:

@@ -93,9 +93,7 @@ def pictures_of(
     found = dict[str, dict[str, Any]]()
     with ExitStack() as stack:
         count = 1 if place.in_files else len(chosen.reasons)
-        sources = [
-            stack.enter_context(RunPictures(run.pooled.folders, run.about, data_root=data_root, count=count)) for run in shown
-        ]
+        sources = [stack.enter_context(RunPictures(run.pooled.folders, run.about, data_root=data_root, count=count)) for run in shown]
         for image in chosen.reasons:
             own = [_picture(run, source, image) for run, source in zip(shown, sources, strict=True)]
             first = next((facts for facts in own if facts["input"]), own[0])

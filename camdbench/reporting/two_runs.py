@@ -59,9 +59,7 @@ def _differences(first: ReportRun, second: ReportRun) -> list[Table]:
     first_run, second_run = (str(run.about["run"]) for run in (first, second))
     ends = [f" · {model} · {first_run}" for model in found["model"]]
     names = pd.Series([label.removesuffix(end) for label, end in zip(found["a"], ends, strict=True)], index=found.index)
-    theirs = [
-        label.removeprefix(f"{name} · ").removesuffix(f" · {second_run}") for name, label in zip(names, found["b"], strict=True)
-    ]
+    theirs = [label.removeprefix(f"{name} · ").removesuffix(f" · {second_run}") for name, label in zip(names, found["b"], strict=True)]
     models = [mine if mine == other else f"{mine} (A), {other} (B)" for mine, other in zip(found["model"], theirs, strict=True)]
     about = second.about | {"metrics": {**second.about["metrics"], **first.about["metrics"]}}
     rises = found["metric"].map({name: metric_fact(name, "higher_is_better", about) for name in found["metric"].unique()})
@@ -93,7 +91,7 @@ def moved(first: Cells, second: Cells) -> dict[str, float]:
     both = join_cells([first, second])
     sizes = [np.full(len(both.images), np.nan)]
     for one, two in _equal_cells(first.keys, second.keys):
-        pair = both.values[[one, len(first.keys) + two]]
+        pair = np.take(both.values, [one, len(first.keys) + two], axis=0)
         deviation = np.nanstd(pair) if np.isfinite(pair).any() else 0.0
         sizes.append(np.abs(pair[0] - pair[1]) / (deviation or 1.0))
     counts = np.isfinite(sizes).sum(0)
