@@ -18,11 +18,7 @@ _SCRIPTS = (
     "tools",
     "tables",
     "charts",
-    "image_facts",
-    "image_parts",
-    "map_values",
-    "image_view",
-    "browser",
+    *("image_facts", "image_parts", "map_values", "image_view", "browser"),
     "page",
 )
 
