@@ -11,7 +11,10 @@ window.camdbenchCharts = (data) => {
   const heading = (metric) => `${metric.name}${metric.unit ? ` (${metric.unit})` : ""}`;
   const way = (metric) => (metric.direction > 0 ? ", higher is better" : metric.direction < 0 ? ", lower is better" : "");
   const margin = (names) => Math.min(320, 24 + 7 * Math.max(0, ...names.map((name) => name.length)));
-  const place = (section, plot) => section.querySelector(".plot").replaceChildren(plot);
+  const place = (section, plot) => {
+    plot.querySelectorAll("g[aria-label]").forEach((group) => group.removeAttribute("aria-label"));  // of no role, which a label needs
+    section.querySelector(".plot").replaceChildren(plot);
+  };
 
   /** A section with a choice of model and metric, which `draw` fills. */
   const byMetric = (id, draw) => {
