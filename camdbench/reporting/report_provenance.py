@@ -8,6 +8,8 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 
+from camdbench.core.registries import datasets
+from camdbench.core.spec import parse_spec
 from camdbench.reporting.report_cards import Card, in_words
 from camdbench.reporting.report_runs import ReportRun
 from camdbench.runner.config import RunConfig
@@ -67,10 +69,18 @@ def image_command(about: Mapping[str, Any]) -> str:
     """Return the command that computes the rows of a run again, for the images that `--image-ids` will name.
 
     Returns:
-        The command; empty for a run whose things are no names on a command line: one from Python, with plug-ins or of stored maps.
+        The command; empty for a run with plug-ins, own things or given maps, which are more than names.
     """
-    command = about["sessions"][0].get("command", ()) if about["sessions"] else ()
-    if list(command[1:2]) != ["run"] or about.get("plugins") or about.get("maps"):
+    own = [name for kind in ("models", "explainers", "metrics") for name, facts in about[kind].items() if "origin" in facts]
+    dataset = str(about["config"]["dataset"])
+    if (
+        own
+        or about.get("plugins")
+        or about.get("given")
+        or about.get("maps")
+        or ".py:" in dataset
+        or parse_spec(dataset).name not in datasets
+    ):
         return ""
     parts = ["camdbench", "run"]
     for option in fields(RunConfig):

@@ -10,10 +10,10 @@ import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+from helpers.report_pages import data_of
 from PIL import Image
 
 import camdbench
@@ -44,12 +44,6 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("report") / "run"
     camdbench.run("gradcam,saliency,uniform", "ad,ag,insertion", limit=4, save_maps="raw", out=out)
     return out
-
-
-def data_of(page: Path) -> dict[str, Any]:
-    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', page.read_text(encoding="utf-8"), re.DOTALL)
-    assert found is not None
-    return json.loads(found[1])
 
 
 def test_values_are_those_of_the_run_and_the_summary(run: Path, tmp_path: Path):

@@ -28,7 +28,8 @@
   /** By metric, the best value of an image among explainers that are no controls. */
   const bestOf = (index) => block().metrics.map((metric, m) => {
     const own = block().explainers.map((_, e) => (block().controls[e] ? null : page.valueAt(m, e, index))).filter((value) => value !== null);
-    return metric.direction && own.length > 1 ? metric.direction * Math.max(...own.map((value) => value * metric.direction)) : null;
+    const best = Math.max(...own.map((value) => value * metric.direction)) * metric.direction;
+    return metric.direction && own.some((value) => value !== best) ? best : null;
   });
   const valueRows = (index, e, best) => block().metrics.flatMap((metric, m) => {
     const status = page.statusAt(m, e, index), value = page.valueAt(m, e, index);
@@ -40,9 +41,9 @@
   });
   const values = (index, e, best) => {
     const rows = valueRows(index, e, best);
-    const shown = make("table", {}, make("tbody", {}, ...rows.slice(0, AT_ONCE)));
-    if (rows.length <= AT_ONCE) return [shown];
-    return [shown, make("details", {}, make("summary", { textContent: `${rows.length - AT_ONCE} more` }), make("table", {}, make("tbody", {}, ...rows.slice(AT_ONCE))))];
+    const tableOf = (own) => make("table", {}, make("tbody", {}, ...own));
+    if (rows.length <= AT_ONCE + 2) return [tableOf(rows)];
+    return [tableOf(rows.slice(0, AT_ONCE)), make("details", {}, make("summary", { textContent: `${rows.length - AT_ONCE} more` }), tableOf(rows.slice(AT_ONCE)))];
   };
   const badges = (index, e) => {
     const found = new Set(block().metrics.map((_, m) => page.statusAt(m, e, index)).filter((status) => status && status !== "ok"));
@@ -67,7 +68,7 @@
     const explainer = block().explainers[e], stored = image.maps?.[block().model]?.[explainer];
     const map = stored ? make("img", { className: "map", src: source("webp", stored[0]), alt: page.describe(image, e) }) : null;
     map?.decode().then(() => { const own = page.levelsOf(map); if (own) map.alt = page.describe(image, e, page.whereLargest(own)); }, () => {});
-    const name = make("div", { className: "name" }, make("b", { textContent: explainer }), block().controls[e] ? make("span", { className: "badge", textContent: "control" }) : null);
+    const name = make("div", { className: "name" }, make("b", { textContent: explainer }), block().controls[e] ? make("span", { className: "role", textContent: "control" }) : null);
     return make("figure", {}, map || image.input ? stackOf(image, "", map) : null,
       make("figcaption", {}, name, map ? stretchButton(explainer, map, stored[1]) : make("span", { className: "note", textContent: "no map stored" }), ...badges(index, e), ...values(index, e, best)));
   };
