@@ -59,7 +59,7 @@ def test_values_are_those_of_the_run_and_the_summary(run: Path, tmp_path: Path):
     reader.feed(page.read_text(encoding="utf-8"))
     summary = camdbench.summarise(run)
     means = summary.pivot_table(index="explainer", columns="metric", values="mean", sort=False, dropna=False)
-    for line, row in zip(reader.rows, means.to_numpy(), strict=True):
+    for line, row in zip(reader.rows[: len(means)], means.to_numpy(), strict=True):  # those of charts follow
         np.testing.assert_array_equal(line[: len(row)], row)
 
 

@@ -34,7 +34,7 @@ window.camdbenchCharts = (data) => {
         Plot.rect(filled.flatMap((own) => bars(own, own.row)), { x1: "x1", x2: "x2", y1: "row", y2: "top", fill: "currentColor", fillOpacity: 0.28, ariaHidden: "true" }),
         Plot.rect(filled, { x1: "low", x2: "high", y1: (own) => own.row - 0.04, y2: (own) => own.row + 0.14, fill: "currentColor", fillOpacity: 0.14, stroke: "currentColor", strokeOpacity: 0.5 }),
         Plot.dot(points, {
-          x: "value", y: "row", r: 2.2, fill: (point) => (point.control ? "var(--soft)" : "var(--c1)"), fillOpacity: 0.6, ariaHidden: "true",
+          x: "value", y: "row", r: 2.2, fill: (point) => (point.control ? "var(--soft)" : "var(--point)"), fillOpacity: 0.65, ariaHidden: "true",
           title: (point) => `${point.image}: ${point.value}`, href: (point) => `#image=${encodeURIComponent(point.image)}`,
         }),
         Plot.link(filled, { x1: "middle", x2: "middle", y1: (own) => own.row - 0.06, y2: (own) => own.row + 0.16, stroke: "currentColor", strokeWidth: 2.5 }),
@@ -78,7 +78,7 @@ window.camdbenchCharts = (data) => {
         Plot.axisX(d3.range(1, count + 1, Math.max(1, Math.ceil(30 * count / (room - margin - side)))), { tickFormat: String, label: `mean rank by ${chart.metric} (1 is best)`, labelAnchor: "center", labelArrow: "none" }),
         ...namesAxis(names, chart.controls, margin),
         Plot.link(dots, { x1: 1, x2: "rank", y1: "row", y2: "row", stroke: "currentColor", strokeOpacity: 0.3 }),
-        Plot.dot(dots, { x: "rank", y: "row", r: 4.5, fill: (own) => (own.control ? "var(--back)" : "var(--c1)"), stroke: (own) => (own.control ? "currentColor" : "var(--c1)"), title: (own) => `${own.explainer}: ${own.rank}` }),
+        Plot.dot(dots, { x: "rank", y: "row", r: 4.5, fill: (own) => (own.control ? "var(--back)" : "var(--point)"), stroke: (own) => (own.control ? "currentColor" : "var(--point)"), title: (own) => `${own.explainer}: ${own.rank}` }),
         bar,
       ],
     });
@@ -91,5 +91,5 @@ window.camdbenchCharts = (data) => {
   byMetric(sectionOf("distributions"), data.blocks, distributions);
   if (sectionOf("ranks")) byChart(sectionOf("ranks"), data.ranks, (chart) => (several ? `${chart.metric} · ${chart.model}` : chart.metric), ranks);
   if (sectionOf("cost")) window.camdbenchCostChart(data);
-  if (sectionOf("curves")) window.camdbenchCurveChart(data.curves, several);
+  if (sectionOf("curves")) window.camdbenchCurveChart(data, several);
 };

@@ -52,8 +52,8 @@ window.camdbenchCostChart = (data) => {
         Plot.line(front, { x: "x", y: "mean", stroke: "var(--c2)", strokeWidth: 1.5, strokeDasharray: "5 3" }),
         Plot.ruleX(points, { x: "x", y1: "low", y2: "high", stroke: "currentColor", strokeOpacity: 0.35 }),
         Plot.dot(points, {
-          x: "x", y: "mean", r: 5, symbol: (own) => (own.control ? "square" : "circle"), fill: (own) => (own.control ? "var(--back)" : "var(--c1)"),
-          stroke: (own) => (own.control ? "currentColor" : "var(--c1)"), title: words,
+          x: "x", y: "mean", r: 5, symbol: (own) => (own.control ? "square" : "circle"), fill: (own) => (own.control ? "var(--back)" : "var(--point)"),
+          stroke: (own) => (own.control ? "currentColor" : "var(--point)"), title: words,
         }),
         labels(points),
       ],

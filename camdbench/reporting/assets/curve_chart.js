@@ -1,16 +1,16 @@
 "use strict";
 // Chart of mean curves with bands, and a legend whose entries are buttons.
-window.camdbenchCurveChart = (charts, several) => {
+window.camdbenchCurveChart = ({ blocks, curves: charts }, several) => {
   const { style, number, lookOf, node, place, roomOf, byChart } = window.camdbenchChartParts;
   const section = document.getElementById("curves"), legend = section.querySelector(".legend");
   const state = { hidden: new Set(), bands: true };
   const nameOf = (line) => line.names.join(line.tied ? " = " : " ≈ ");
   const titleOf = (chart) => `${chart.metric}${chart.curve === "curve" ? "" : `: ${chart.curve}`}${several ? ` · ${chart.model}` : ""}`;
-  /** Looks by line: controls and others are counted apart, so that colours do not depend on what is hidden. */
-  const looksOf = (chart) => {
-    const counts = [0, 0];
-    return chart.lines.map((line) => lookOf(counts[Number(line.control)]++, line.control));
-  };
+  /** Looks by line. They go by the place of its first explainer in the run, so that an explainer looks the same in every chart. */
+  const looksOf = (chart) => chart.lines.map((line) => {
+    const block = blocks.find((own) => own.model === chart.model), at = block.explainers.indexOf(line.names[0]);
+    return lookOf(block.controls.slice(0, at).filter((control) => control === line.control).length, line.control);
+  });
   const marker = (look) => {
     const shape = { circle: d3.symbolCircle, square: d3.symbolSquare, triangle: d3.symbolTriangle, diamond: d3.symbolDiamond, star: d3.symbolStar, wye: d3.symbolWye, cross: d3.symbolCross }[look.symbol];
     return node("svg", { width: 30, height: 12, "aria-hidden": "true", opacity: look.opacity },
