@@ -64,8 +64,9 @@ class RunPictures:
         self._stack = ExitStack()
         self._dataset: Dataset | None = None
         self._place = dict[str, int]()
-        self._maps = [StoredMaps(run, about) for run in runs]
-        self.missing = list[str]()
+        records = [load_run(run) for run in runs]
+        self._maps = [StoredMaps(*pair) for pair in zip(runs, records, strict=True)]
+        self.missing = _missing_maps(records)
 
     def __enter__(self) -> Self:
         try:
@@ -74,7 +75,6 @@ class RunPictures:
         except CamdbenchError as error:
             self._stack.close()
             self.missing.append(f"Inputs are not shown, as the data set cannot be opened ({error}); --data-root names its directory.")
-        self.missing += _missing_maps(self._runs)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -117,20 +117,19 @@ def predictions_of(runs: Sequence[Path], classes: Sequence[str]) -> dict[str, di
     found = dict[str, dict[str, tuple[int, str, float]]]()
     for run in runs:
         for model, image, index, probability in load_predictions(run).itertuples(index=False):
-            name = classes[index] if index < len(classes) else ""
+            name = classes[int(index)] if index < len(classes) else ""
             found.setdefault(image, {}).setdefault(model, (int(index), name, round(float(probability), 4)))
     return found
 
 
-def _missing_maps(runs: Sequence[Path]) -> list[str]:
+def _missing_maps(records: Sequence[Mapping[str, Any]]) -> list[str]:
     """Why maps are not shown, and how to get them: one sentence, or none."""
-    abouts = [load_run(run) for run in runs]
-    stored = [about["config"].get("save_maps", "none") for about in abouts]
+    stored = [about["config"].get("save_maps", "none") for about in records]
     if set(stored) == {"none"}:
-        if all(about.get("maps") for about in abouts):
+        if all(about.get("maps") for about in records):
             return ["Maps are not shown, as scores store none; give the run that has them too: camdbench report RUN SCORES."]
         return ["Maps are not shown, as the run stored none; repeat it with --save-maps view."]
-    given = [name for about, how in zip(abouts, stored, strict=True) if how != "raw" for name in about["given"]]
+    given = [name for about, how in zip(records, stored, strict=True) if how != "raw" for name in about["given"]]
     return [f"Maps of {', '.join(given)} are not shown, as they were given; --save-maps raw stores copies of them."] if given else []
 
 

@@ -207,7 +207,7 @@ class RunDirectory:
             path = unit_file(self.root, "predictions", model, chunk, explainers)
             write_file(path, lambda path: save_table(prediction_table(predictions), path))
 
-    def write(self, key: PartKey, rows: Sequence[Row], curves: pa.Table | None, maps: Mapping[str, Tensor]) -> None:
+    def write(self, key: PartKey, rows: Sequence[Row], curves: pa.Table | None, maps: Mapping[str, Tensor] | None) -> None:
         """Write a part, its rows last; without maps it has no file of these.
 
         Raises:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any, Literal
 
 from camdbench.core.errors import UsageError, unknown
@@ -121,7 +122,7 @@ def _explainers_of(run_directory: Path, about: Mapping[str, Any], asked: Specs |
         return chosen
     viewed = [name for name in chosen if name in about["given"] or _has_views(run_directory, about, name)]
     if viewed:
-        command = f"camdbench run --config {run_directory / 'run.yaml'} --save-maps raw --out NEW"
+        command = f"camdbench run --config {quote(str(run_directory / 'run.yaml'))} --save-maps raw --out NEW"
         exact = [name for name in chosen if name not in viewed]
         other = f"; or score the others: --explainers {','.join(exact)}" if exact else ""
         raise UsageError(f"{run_directory}: maps of {', '.join(viewed)} are kept for viewing; run with --save-maps raw: {command}{other}")

@@ -48,7 +48,7 @@ class StoredMaps:
         """
         if (stored := self.view(model, explainer, image)) is None:
             return self.exact(model, explainer, image, size)
-        return np.asarray(Image.fromarray(decoded(stored)).resize(size[::-1], Image.Resampling.BILINEAR))
+        return np.asarray(Image.fromarray(decoded(stored)).resize((size[1], size[0]), Image.Resampling.BILINEAR))
 
     def exact(self, model: str, explainer: str, image: str, size: tuple[int, int]) -> np.ndarray | None:
         """Return a map that was stored raw; None for other maps. Arguments and errors as of `finished`."""

@@ -99,7 +99,7 @@ def test_every_option_of_run_is_a_field_and_every_field_an_option():
         ({"depth": 1}, "^--depth 1: expected at least 2$"),
         ({"depth": "many"}, "^--depth many: expected a integer|^--depth many: expected an? "),
         ({"executor": "rey"}, "no executor 'rey'; did you mean 'ray'"),
-        ({"save_maps": True}, "--save-maps True: expected 'none' or 'raw'"),
+        ({"save_maps": True}, "--save-maps True: expected 'none', 'view' or 'raw'"),
         ({"mean": "grey"}, "--mean grey: "),
         ({"batch_size": None}, "--batch-size None: "),
         ({"target": True}, "--target True: expected no bool"),

@@ -57,10 +57,11 @@ def test_a_run_killed_before_any_step_on_the_disk_ends_with_the_rows_of_one_that
     with killed.photographed(out, tmp_path / "killed") as copies:
         killed.run(out=out, **REQUEST)
     expected, passes, halves = rows(out), usage(out), [half.relative_to(copy).parts[0] for copy in copies for half in copy.rglob(".*.tmp")]
-    assert {kind: halves.count(kind) for kind in ("sessions", "partial", "usage", "rows")} == {
+    assert {kind: halves.count(kind) for kind in ("sessions", "partial", "usage", "predictions", "rows")} == {
         "sessions": 4,  # at its start, after each of two chunks, at its end
         "partial": 8,  # for each of four batches and two explainers
         "usage": 2,  # for each of two chunks
+        "predictions": 2,
         "rows": 4,  # for each of two chunks and two explainers
     }
     for copy in copies:
