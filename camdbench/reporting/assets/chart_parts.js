@@ -41,6 +41,7 @@ window.camdbenchChartParts = (() => {
     svg.prepend(node("title", {}, title));
     svg.setAttribute("role", "img");
     svg.setAttribute("aria-label", note ? `${title}. ${note}` : title);
+    svg.querySelectorAll("g[aria-label]").forEach((group) => group.removeAttribute("aria-label"));  // of no role, which a label needs
     svg.querySelectorAll("a").forEach((link) => link.setAttribute("tabindex", "-1"));  // the list of images has the same links
     const text = document.createElement("p");
     text.className = "note";
