@@ -76,22 +76,17 @@ def blocks_of(cells: Cells, summary: pd.DataFrame, shown: Sequence[str], run: st
                 explainers=explainers,
                 controls=[bool(control[name]) for name in explainers],
                 metrics=[_metric(*metric, some[metric]) for metric in metrics],
-                values=[
-                    [_rounded(None if row is None else _at(np.take(cells.values, row, axis=0), columns, np.nan), len(shown)) for row in line]
-                    for line in grid
-                ],
-                status=[
-                    [[0] * len(shown) if row is None else _at(cells.status[row], columns, 0).tolist() for row in line] for line in grid
-                ],
+                values=[[_rounded(_at(cells.values, row, columns, np.nan)) for row in line] for line in grid],
+                status=[[_at(cells.status, row, columns, 0).tolist() for row in line] for line in grid],
                 spread=[[{} if row is None else _spread(np.take(cells.values, row, axis=0)) for row in line] for line in grid],
             )
         )
     return found
 
 
-def _at(own: np.ndarray, columns: np.ndarray, absent: float) -> np.ndarray:
-    """Values in these columns; `absent` where a column is -1."""
-    return np.where(columns >= 0, own[columns], absent)
+def _at(table: np.ndarray, row: int | None, columns: np.ndarray, absent: float) -> np.ndarray:
+    """Values of a row of a table in these columns; `absent` where a column is -1, or without a row."""
+    return np.full(len(columns), absent) if row is None else np.where(columns >= 0, table[row, columns], absent)
 
 
 def _metric(name: str, protocol: str, line: Mapping[Any, Any]) -> dict[str, Any]:
@@ -99,8 +94,8 @@ def _metric(name: str, protocol: str, line: Mapping[Any, Any]) -> dict[str, Any]
     return {"name": name, "protocol": protocol, "unit": line["unit"], "direction": 0 if pd.isna(rises) else 1 if rises else -1}
 
 
-def _rounded(values: np.ndarray | None, count: int) -> list[float | None]:
-    return [None] * count if values is None else [_number(value) for value in values.tolist()]
+def _rounded(values: np.ndarray) -> list[float | None]:
+    return [_number(value) for value in values.tolist()]
 
 
 def _spread(values: np.ndarray) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Where a report goes: one file that holds its pictures, or a folder in which they are files of their own."""
+"""Where a report goes: one file that holds its pictures, or a folder in which they are files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A report as a folder, of which pictures and details of images are files; and limits and places of both forms."""
+"""A report as a folder, whose pictures and details of images are files; and limits and places of both forms."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_a_folder_is_replaced_whole_and_other_folders_are_kept(run: Path, tmp_pa
     assert {path.relative_to(tmp_path): path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "index.html").write_text("<p>mine")
-    with pytest.raises(UsageError, match="--out = .*mine: not the folder of a report; give a new folder"):
+    with pytest.raises(UsageError, match=r"--out = .*mine: not the folder of a report; give a new folder"):
         camdbench.report(run, images="all", out=tmp_path / "mine")
     assert (tmp_path / "mine" / "index.html").read_text() == "<p>mine"
     assert "index.html" in camdbench.report(run, images="all", out=tmp_path / "report")._repr_html_()
