@@ -149,4 +149,4 @@ def to_json(blocks: Sequence[Block], images: Sequence[Mapping[str, Any]], **furt
     own = [asdict(block) for block in blocks]
     content = {"schema": SCHEMA, "colours": colours, "statuses": STATUSES, "blocks": own, "images": images, **further}
     text = json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    return text.translate({ord(sign): f"\\u{ord(sign):04x}" for sign in "<>&\u2028\u2029"})
+    return text.translate({ord(sign): f"\\u{ord(sign):04x}" for sign in ("<", ">", "&", chr(0x2028), chr(0x2029))})

@@ -124,22 +124,12 @@ class Worker:
             UsageError: the target rule cannot be met.
             CamdbenchError: a part cannot be written.
         """
-        left = unit.explainers if self.directory is None else self._unfinished(unit, self.directory)
-        done = self._run(replace(unit, explainers=left), loader)
-        return replace(done, unit=unit, skipped=len(unit.explainers) - len(left))
-
-    def _unfinished(self, unit: Unit, directory: RunDirectory) -> tuple[Spec, ...]:
-        """Explainers of a unit that no other session has finished since the units were listed."""
-        name = self.resources.row_name(self.resources.working.classifier(unit.model))
-        return tuple(spec for spec in unit.explainers if not directory.is_done(PartKey(name, str(spec), unit.chunk), now=True))
-
-    def _run(self, unit: Unit, loader: SampleLoader | None) -> UnitSummary:
         classifier, data = self.resources.working.classifier(unit.model), self.resources.images
-        before = classifier.passes
+        name, before = self.resources.row_name(classifier), classifier.passes
         _reset_peak(classifier.device)
         items: Iterable[Read] = (loader or SampleLoader(data, [unit], self.resources.workers)).take(unit)
-        name = self.resources.row_name(classifier)
-        root = None if self.directory is None else self.directory.root
+        root, asked = None if self.directory is None else self.directory.root, unit
+        unit = replace(asked, explainers=self._unfinished(asked, name))
         with torch.inference_mode(mode=False), classifier.frozen(), self._partial(name, unit) as partial, closing(MapSpool(root)) as spool:
             if results := partial.load(unit.explainers):  # of images that can still be read, so all are read first
                 items = list(items)
@@ -153,7 +143,16 @@ class Worker:
                 self._write(self.directory, name, unit, results, spool, images.damaged, classifier.device)
             partial.clear()
         kept = tuple(results) if self.directory is None else ()
-        return UnitSummary(unit, classifier.passes - before, self.batch_size, machine(classifier.device), images.boxes_dropped, kept)
+        skipped = len(asked.explainers) - len(unit.explainers)
+        passes, where = classifier.passes - before, machine(classifier.device)
+        return UnitSummary(asked, passes, self.batch_size, where, images.boxes_dropped, kept, skipped)
+
+    def _unfinished(self, unit: Unit, name: str) -> tuple[Spec, ...]:
+        """Explainers of a unit that no other session has finished since the units were listed."""
+        if self.directory is None:
+            return unit.explainers
+        done = {str(spec): self.directory.is_done(PartKey(name, str(spec), unit.chunk), now=True) for spec in unit.explainers}
+        return tuple(spec for spec in unit.explainers if not done[str(spec)])
 
     def _partial(self, name: str, unit: Unit) -> PartialResults:
         return PartialResults(None if self.directory is None else self.directory.partial(name, unit.chunk))

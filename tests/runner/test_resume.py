@@ -84,7 +84,7 @@ def test_usage_of_explainers_that_come_later_is_that_of_one_session(tmp_path: Pa
 def test_processes_killed_one_after_the_other_end_with_the_rows_of_one_that_was_not(tmp_path: Path) -> None:
     out, found = tmp_path / "killed", list[frozenset[Path]]()
     killed.run(out=tmp_path / "whole", **REQUEST)
-    for step in (2, 3, 6, 4, 10):  # behind run.json, between partial results, behind usage, between two rows, in the second chunk
+    for step in (2, 3, 6, 7, 13):  # behind run.json, between partial results, behind usage, between two rows, in the second chunk
         die(step, out=out, **REQUEST)
         found.append(frozenset(file for file in out.rglob("[!.]*.*") if "sessions" not in file.parts))
     for before, after in pairwise(found):  # each went further than the one before: partial results make way for rows
