@@ -30,7 +30,6 @@ ELSEWHERE = {
     "reporting/report_files.py": "reporting/test_folder_report.py",
     "reporting/report_images.py": "reporting/test_report.py",
     "reporting/report_page.py": "reporting/test_report.py",
-    "reporting/report_provenance.py": "reporting/test_report.py",
     "reporting/report_runs.py": "reporting/test_two_runs.py",
     "reporting/report_tables.py": "reporting/test_report.py",
     "reporting/run_pictures.py": "reporting/test_report.py",
