@@ -12,15 +12,36 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 _HOME = Path(__file__).parent
-_SCRIPTS = ("d3.min.js", "plot.umd.min.js", "charts.js", "page.js")
+_SCRIPTS = (
+    "d3.min",
+    "plot.umd.min",
+    "tools",
+    "tables",
+    "chart_parts",
+    "charts",
+    "curve_chart",
+    "cost_chart",
+    "image_facts",
+    "image_parts",
+    "map_values",
+    "image_view",
+    "browser",
+    "page",
+)
+_STYLES = ("page.css", "charts.css")
 
 
-def render(**content: Any) -> str:
-    """Return the page. Every text is escaped, and its policy allows no request and no script but its own."""
-    scripts = [_asset(name) for name in _SCRIPTS]
+def render(*, in_files: bool, **content: Any) -> str:
+    """Return the page. Every text is escaped, and its policy allows no request and no script but its own.
+
+    With `in_files`, pictures are files beside the page, and it may add scripts with the details of images.
+    """
+    scripts = [_asset(f"{name}.js") for name in _SCRIPTS]
     hashes = " ".join(f"'sha256-{b64encode(hashlib.sha256(script.encode()).digest()).decode()}'" for script in scripts)
-    policy = f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src {hashes}"
-    return _environment().get_template("page.html.j2").render(**content, styles=_asset("page.css"), scripts=scripts, policy=policy)
+    pictures, further = ("data: 'self' file:", " 'strict-dynamic'") if in_files else ("data:", "")
+    policy = f"default-src 'none'; img-src {pictures}; style-src 'unsafe-inline'; script-src {hashes}{further}"
+    styles = "".join(map(_asset, _STYLES))
+    return _environment().get_template("page.html.j2").render(**content, styles=styles, scripts=scripts, policy=policy)
 
 
 @cache
