@@ -347,6 +347,7 @@ def test_print_unfolds_tables_and_shows_the_first_images(opened: Callable[..., t
     page.emulate_media(media="screen")
     until(lambda: page.locator("#printed .sheet").count() == 0)
     assert page.locator("details:not([open])").count() == folded
+    page.emulate_media(media="null")
     paper = page.pdf(path=shots / "print.pdf", prefer_css_page_size=True)
     assert paper.count(b"/Subtype /Image") > 16 * 4
 
