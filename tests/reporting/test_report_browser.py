@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 import pytest
-from helpers.report_pages import data_of
+from helpers.report_pages import data_of, with_data
 from PIL import Image
 
 import camdbench
@@ -162,6 +162,24 @@ def test_the_list_is_ordered_and_filtered_by_values(opened: Callable[..., tuple[
     assert listed(page) == [names[3]]
     page.fill("#find", "no such image")
     assert page.locator("#list").inner_text() == "No image fits these choices."
+
+
+def test_predictions_and_differences_between_runs(opened: Callable[..., tuple[Any, Seen]], file: Path, tmp_path: Path):
+    data = data_of(file)
+    names = [image["id"] for image in data["images"]]
+    for place, image in enumerate(data["images"][:5]):
+        image["predictions"] = {"shortcuts-ce": [image["label"] + place % 2, "<b>shark", 0.93]}
+        image["moved"] = [0.1, 0.5, 0.2, 0.5, 0.0][place]
+    page, _ = opened(with_data(file, data, tmp_path / "more.html"))
+    assert page.locator("#shown .facts").inner_text().startswith(f"{data['images'][0]['class']}✓ right: predicted <b>shark 93 %")
+    page.select_option("#status", "right")
+    assert listed(page) == names[0:5:2]
+    page.select_option("#status", "wrong")
+    assert listed(page) == [names[1], names[3]]
+    page.select_option("#status", "")
+    page.select_option("#order", "moved")
+    assert listed(page) == [names[place] for place in (1, 3, 2, 0, 4)] + names[5:]
+    assert page.url.endswith("&by=moved")
 
 
 def test_an_address_restores_image_order_and_model(opened: Callable[..., tuple[Any, Seen]], file: Path):
