@@ -196,8 +196,6 @@ def test_the_command_of_an_image_states_what_is_no_default():
             "metrics": ["ad"],
             "models": ["shortcuts-ce"],
             "dataset": "shortcuts",
-        }
-        | {
             "seed": 3,
             "mean": [0.5, 0.4, 0.3],
             "limit": 9,

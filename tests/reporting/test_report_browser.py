@@ -28,6 +28,7 @@ sync_api = pytest.importorskip("playwright.sync_api", reason="needs Playwright: 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="needs chromium or google-chrome on PATH")
 EVIL = "<img src=x onerror=alert(1)>"
+INSERTION = "insertion(step=1152)"  # no value of a constant map; few steps
 COUNT = 18  # more than are printed
 
 
@@ -51,7 +52,7 @@ def browser() -> Iterator[Any]:
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("report") / "run"
     camdbench.run(
-        "gradcam,saliency,centre,uniform", "ad,ai,insertion", models="shortcuts-ce,shortcuts-so", limit=COUNT, save_maps="raw", out=out
+        "gradcam,saliency,centre,uniform", f"ad,ai,{INSERTION}", models="shortcuts-ce,shortcuts-so", limit=COUNT, save_maps="raw", out=out
     )
     return out
 
@@ -115,13 +116,13 @@ def test_a_click_on_a_heading_sorts_as_pandas_does(opened: Callable[..., tuple[A
     summary = summary[summary["model"] == summary["model"].iloc[0]]
     means = summary.pivot_table(index="explainer", columns="metric", values="mean", dropna=False)
     means = summary.drop_duplicates("explainer").set_index("explainer")[["is_control"]].join(means)
-    assert means["insertion"].isna().any(), "a missing value, which comes last"
+    assert means[INSERTION].isna().any(), "a missing value, which comes last"
     table = page.locator("table.sortable").first
     bodies = lambda: [body.locator("tr:not(.fixed) th a").all_inner_texts() for body in table.locator("tbody").all()]  # noqa: E731
     parts = [means[means["is_control"] == control] for control in (False, True)]
     before = [own.index.tolist() for own in parts]
     assert bodies() == before
-    for column, (name, best) in enumerate({"explainer": True, "ad": True, "ai": False, "insertion": False}.items()):
+    for column, (name, best) in enumerate({"explainer": True, "ad": True, "ai": False, INSERTION: False}.items()):
         head = table.locator("thead th").nth(column)
         for rises in (best, not best):
             head.locator("button").click()
@@ -186,10 +187,10 @@ def test_an_address_restores_image_order_and_model(opened: Callable[..., tuple[A
     page, _ = opened(file)
     page.select_option("#model", "1")
     page.select_option("#order", "worst")
-    page.select_option("#metric", label="insertion")
+    page.select_option("#metric", label=INSERTION)
     page.select_option("#explainer", label="saliency")
     page.keyboard.press("j")
-    assert page.url.endswith("&by=insertion%3Asaliency&dir=worst&model=1")
+    assert page.url.endswith("&by=insertion(step%3D1152)%3Asaliency&dir=worst&model=1")
     again, _ = opened(file, page.url.removeprefix(file.as_uri()))
 
     def shown(own: Any) -> tuple[Any, ...]:
