@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 from dataclasses import asdict
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
+import camdbench
 from camdbench import __version__
 from camdbench.core import registries
 from camdbench.core.facts import MetricFacts
 from camdbench.core.protocols import Protocol
+from camdbench.core.switch_values import SWITCH_MEANINGS, VALUE_MEANINGS
 
 project = "camdbench"
 author = "camdbench contributors"
@@ -64,6 +67,23 @@ def write_reference(kind: str, registry: registries.Registry) -> None:
     (folder / f"{kind}.md").write_text("\n".join(lines), encoding="utf-8")
 
 
+def write_switches() -> None:
+    """Write the page of protocol switches, with the meaning of every value."""
+    lines = ["# Values of switches", "", "Meanings of the seven switches of a [protocol](../protocols.md), as a report shows them.", ""]
+    for switch, meaning in SWITCH_MEANINGS.items():
+        lines += [f"## {switch}", "", f"{meaning[0].upper()}{meaning[1:]}.", "", "| value | meaning |", "| --- | --- |"]
+        lines += [*(f"| `{value}` | {text} |" for value, text in VALUE_MEANINGS[switch].items()), ""]
+    (HERE / "reference" / "switches.md").write_text("\n".join(lines), encoding="utf-8")
+
+
+def write_report() -> None:
+    """Write the report of a small run, which the page on reports links: seconds, as the network and the images are in the package."""
+    with TemporaryDirectory() as folder:
+        run = Path(folder, "example")
+        camdbench.run("gradcam,opticam(iterations=20),saliency,uniform", "ad,ag,insertion,pointing", limit=16, out=run, progress=False)
+        camdbench.report(run, out=HERE / "reference" / "pages" / "report-example.html")
+
+
 for name, kind in (
     ("explainers", registries.explainers),
     ("metrics", registries.metrics),
@@ -71,3 +91,6 @@ for name, kind in (
     ("losses", registries.losses),
 ):
     write_reference(name, kind)
+write_switches()
+write_report()
+html_extra_path = ["reference/pages"]

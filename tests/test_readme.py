@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageShow
 from torch import nn
 
 from camdbench.cli.main import run_cli
@@ -114,7 +114,8 @@ def test_own_things_share_a_table_that_run_yaml_repeats(folder: Path, capsys: py
     assert "hf/my-vit" in run(hugging_face, capsys)
 
 
-def test_objects_do_the_same(folder: Path):
+def test_objects_do_the_same(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(ImageShow, "_viewers", [])  # no viewer of pictures opens
     write_files(section("Your own things"))
     (_, code), names = blocks(section("Your own things"), "python")[1], dict[str, Any]()
     exec(compile(code, "README.md", "exec"), names)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from neutral import fix_clock, neutral_text, store_run, write_text
 from process import camdbench
+from spelling import words
 
 
 class Recorder:
@@ -57,7 +58,8 @@ class Recorder:
 
     def run(self, name: str, *arguments: str, store: bool = True) -> None:
         """Run `camdbench run ARGUMENTS --out NAME` and store the run directory; a run that is complete is not repeated."""
-        self.call("run", "--device", "cpu", "--quiet", *arguments, "--out", name)
+        maps = [] if "--save-maps" in arguments else words("no_maps")  # as before maps were stored by default
+        self.call("run", "--device", "cpu", "--quiet", *arguments, *maps, "--out", name)
         self.finish(name, store=store)
 
     def finish(self, name: str, *, store: bool = True) -> None:

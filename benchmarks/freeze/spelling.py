@@ -15,6 +15,7 @@ from process import camdbench
 _WORDS: dict[str, tuple[str, str, list[str], list[str]]] = {
     "image_ids": ("run", r"--image-ids", ["--image-ids"], ["--ids"]),
     "save_maps": ("run", r"--save-maps (\[|[A-Z]{2})", ["--save-maps", "raw"], ["--save-maps"]),
+    "no_maps": ("run", r"--save-maps \[none\|view", ["--save-maps", "none"], []),
     "runner_up": ("run", r"runner_up", ["runner_up"], ["second"]),
     "explainer_name": ("score", r"--explainer-name", ["--explainer-name"], ["--name"]),
     "training_seeds": ("compare", r"--training-seeds", ["--training-seeds"], ["--seeds"]),

@@ -16,7 +16,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from camdbench.core.row import Row
-from camdbench.runner.run_directory import PartKey, RunDirectory, RunRecord, UsageRow, part_file
+from camdbench.runner.part_tables import UsageRow
+from camdbench.runner.run_directory import PartKey, RunDirectory, RunRecord, part_file
 
 MODEL = "resnet50"
 EXPLAINERS = (
@@ -77,9 +78,10 @@ def write_run(folder: Path, images: int, chunk: int) -> None:
         for part, start in enumerate(range(0, images, chunk)):
             key, own = PartKey(MODEL, explainer, part), range(start, min(start + chunk, images))
             rows = [row(folder.name, ids[i], explainer, *cell) for i in own for cell in zip(METRICS, values[i].tolist(), strict=True)]
-            usage = UsageRow("explain", len(own), 2 * len(own), len(own), 0, 0, 0.1, 1000.0)
+            usage = UsageRow(explainer, "explain", len(own), 2 * len(own), len(own), 0, 0, 0.1, 1000.0)
             if schema is None:
-                directory.write(key, rows, None, [usage], None)
+                directory.write_usage(MODEL, part, [usage])
+                directory.write(key, rows, None, None)
                 schema = pq.read_schema(part_file(folder, "rows", key))
             else:
                 pq.write_table(table_of(rows, schema), part_file(folder, "rows", key), write_page_checksum=True)

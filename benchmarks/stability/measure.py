@@ -118,7 +118,7 @@ def measure(network: str, weights: Path, batch_size: int, dtype: torch.dtype) ->
 def _measure_batch(classifier: Classifier, batch: Batch, case: Case, others: ReferenceImages) -> Iterator[tuple[str, np.ndarray]]:
     batch = replace(batch, images=batch.images.to(classifier.dtype))
     with classifier.frozen():
-        [result] = score_batch(classifier, batch, [case.explainer], case.metrics, target="label", seed=0, others=others, keep_maps=True)
+        [result] = score_batch(classifier, batch, [case.explainer], case.metrics, target="label", seed=0, others=others, keep_maps="raw")
     if result.raw is not None:
         size = (batch.images.shape[-2], batch.images.shape[-1])
         yield f"map|{case.explainer}", finish(result.raw, size, normalisation_of(case.explainer)).maps.numpy()

@@ -47,13 +47,14 @@ def _roots(ctx: click.Context, parameter: click.Parameter, values: Sequence[str]
     "--batch-size", default=16, show_default=True, type=click.IntRange(min=1), help="Images per batch; halved if memory runs out."
 )
 @click.option("--download", is_flag=True, help="Allow torchvision and timm to download missing weights.")
+@click.option("--report", "reports", is_flag=True, help="Write the report of every finished run (camdbench report).")
 @shared_options.plugin
 @shared_options.device
 @shared_options.seed
 @shared_options.as_json
 @shared_options.quiet
 @shared_options.verbose
-def command(name: str, as_json: bool, quiet: bool, **request: Any) -> int:
+def command(name: str, reports: bool, as_json: bool, quiet: bool, **request: Any) -> int:
     r"""Reproduce a table or figure of a paper: our value with 95 % interval, the paper's value, their difference and agreement.
 
     NAME is a recipe of `camdbench list recipes`, or a file FILE.yaml with FILE.csv of printed values beside it.
@@ -68,7 +69,7 @@ def command(name: str, as_json: bool, quiet: bool, **request: Any) -> int:
 
     Exit codes: 0 every cell that can be run was measured, 3 some failed.
     """
-    from camdbench.cli.output import show
+    from camdbench.cli.output import show, show_report
     from camdbench.papers.paper_tables import paper_data, paper_tables
     from camdbench.papers.reproduce import reproduce, write_tables
 
@@ -80,4 +81,6 @@ def command(name: str, as_json: bool, quiet: bool, **request: Any) -> int:
     write_tables(done)
     show(paper_tables(done.table, done.lines), paper_data(done.lines), "json" if as_json else "table", notes_last=True)
     log(f"runs and tables: {done.out}")
+    for run in done.runs if reports else ():
+        show_report(run)
     return FINISHED_WITH_GAPS if done.failed else 0

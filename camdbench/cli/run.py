@@ -56,7 +56,7 @@ def command(ctx: click.Context, config: str | None, dry_run: bool, reports: bool
     \b
     camdbench run --explainers opticam,gradcam --metrics ad,ag
     camdbench run --explainers 'opticam(iterations=50, objective="diff"),hirescam,fakecam' --split conflict
-    camdbench run --explainers opticam,gradcam --save-maps raw --report
+    camdbench run --explainers opticam,gradcam --report
     camdbench run --config RUN/run.yaml --out NEW
     camdbench run --explainers gradcam --maps theirs=theirs.npz --dry-run
     camdbench run --dataset folder --data-root DIR --models resnet50 --weights FILE --limit 1000

@@ -31,8 +31,8 @@ from camdbench.runner.config import SCORE_OPTIONS, RunConfig
 def command(as_json: bool, quiet: bool, **flags: Any) -> int:
     r"""Score the saved saliency maps of a run, or of a file of another tool, without running an explainer.
 
-    SALIENCY is a run directory made with --save-maps raw; or a .npy array (N, h, w) in the order of the data set's images; or a
-    .npz or .h5 file with such an array, or with one array (h, w) per image id.
+    SALIENCY is a run directory made with --save-maps raw, or whose maps are small; or a .npy array (N, h, w) in the order of the data
+    set's images; or a .npz or .h5 file with such an array, or with one array (h, w) per image id.
 
     \b
     camdbench run --explainers opticam,gradcam --save-maps raw --out runs/mine

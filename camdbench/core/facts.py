@@ -91,6 +91,7 @@ class DatasetFacts:
         licence: terms of use.
         source: where to obtain it.
         download: whether torchvision can download it.
+        no_copies: why reports hold no copies of its pictures unless asked to; empty if they do.
     """
 
     paper: str
@@ -101,6 +102,7 @@ class DatasetFacts:
     licence: str = ""
     source: str = ""
     download: bool = False
+    no_copies: str = ""
 
 
 @dataclass(frozen=True)

@@ -62,9 +62,23 @@ def make_folder(folder: Path, flag: str) -> None:
     """
     with writing(f"{flag} = {folder}"):
         folder.mkdir(parents=True, exist_ok=True)
-        if os.name == "nt" and not os.access(folder, os.W_OK):  # where a temporary file would be tried under many names
+    check_folder(folder, flag)
+
+
+def check_folder(folder: Path, flag: str) -> None:
+    """Check that files can be written to a folder, or to the nearest one above it that exists; nothing is made.
+
+    Raises:
+        UsageError: there is no folder, or it cannot be written.
+        UnwritableFile: the disk is full or damaged.
+    """
+    there = next(own for own in (folder, *folder.absolute().parents) if own.exists())
+    with writing(f"{flag} = {folder}"):
+        if not there.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+        if os.name == "nt" and not os.access(there, os.W_OK):  # where a temporary file would be tried under many names
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-        with TemporaryFile(dir=folder):  # of its own name, as several processes may start at once
+        with TemporaryFile(dir=there):  # of its own name, as several processes may start at once
             pass
 
 

@@ -25,6 +25,7 @@ _SIZES = {"train": 5216, "val": 16, "test": 624}  # Opti-CAM, appendix E.1
     paper="Kermany et al. 2018, Mendeley Data; split sizes of Opti-CAM, appendix E.1",
     splits=("train", "val", "test"),
     licence="CC BY 4.0",
+    no_copies="radiographs of patients",
     source="https://data.mendeley.com/datasets/rscbjbr9sj, with the split of Kaggle's chest-xray-pneumonia",
 )
 def chest_xray(

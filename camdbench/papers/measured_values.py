@@ -26,6 +26,9 @@ class FinishedRun:
     Args:
         folder: the run directory.
         subset: `misclassified` keeps the images with accuracy 0 in this run.
+
+    Attributes:
+        folder: the run directory.
     """
 
     def __init__(self, folder: Path, subset: str | None = None) -> None:
@@ -33,7 +36,7 @@ class FinishedRun:
         if subset is not None:
             accuracy = cells.select((cells.keys["metric"] == ACCURACY).to_numpy())
             cells = cells.select_images(np.asarray(~np.greater(accuracy.values, 0).any(0)))
-        self._folder, self._images = folder, frozenset(cells.images)
+        self.folder, self._images = folder, frozenset(cells.images)
         usage, curves = load_usage(folder), RunCurves((folder,))
         self._summary = summarise(cells, about=about, usage=usage, curves=curves) if cells.images else None
 
@@ -50,7 +53,7 @@ class FinishedRun:
         return OurValue(float(line["mean"]), float(line["ci_low"]), float(line["ci_high"]), int(line["n"]))
 
     def _reason(self, explainer: str, metric: str) -> OurValue:
-        missing = load_missing(self._folder, [explainer])
+        missing = load_missing(self.folder, [explainer])
         own = missing[(missing["metric"] == metric) & missing["image"].isin(self._images)]
         first = own[own["reason"] != ""].head(1)
         reason = str(first["reason"].iloc[0]) if len(first) else "the metric has no value on these images"

@@ -35,11 +35,13 @@ class Reproduction:
         table: recipe and printed values.
         lines: comparisons of all cells, in the order of the paper.
         out: folder of the runs.
+        runs: directories of the finished runs.
     """
 
     table: PaperTable
     lines: tuple[CellComparison, ...]
     out: Path
+    runs: tuple[Path, ...]
 
     @property
     def failed(self) -> bool:
@@ -116,7 +118,8 @@ def reproduce(
             else _run_probe(job.setting, table.name, networks, probes, limit)
         )
         finished |= {(job.setting, key(explainer, metric)): found for explainer in job.explainers for metric in job.metrics}
-    return Reproduction(table, _lines(planned, finished), folder)
+    runs = dict.fromkeys(found.folder for found in finished.values() if isinstance(found, FinishedRun))
+    return Reproduction(table, _lines(planned, finished), folder, tuple(runs))
 
 
 def write_tables(done: Reproduction) -> None:

@@ -59,7 +59,7 @@ def choose_images(
     found = dict[int, list[str]]()
     for place, reason in chain.from_iterable(rules):
         if place in found:
-            found[place] += [] if reason == _FILLS else [reason]
+            found[place] += [] if reason == _FILLS or reason in found[place] else [reason]  # two runs may give one reason
         elif len(found) < limit or reason == "asked for":
             found[place] = [reason]
     return {cells.images[place]: found[place] for place in sorted(found)}

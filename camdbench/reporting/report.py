@@ -1,36 +1,44 @@
-"""The report of a run: one page, in one file, that needs no network."""
+"""The report of a run: one page, in one file or in a folder, that needs no network."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-import numpy as np
 import pandas as pd
 
 from camdbench.core.errors import UsageError
-from camdbench.core.written_files import write_whole
-from camdbench.reporting.image_choice import Reasons, choose_images
-from camdbench.reporting.image_disagreement import disagreement
+from camdbench.reporting.chart_tables import chart_tables
+from camdbench.reporting.report_cards import merged_cards
 from camdbench.reporting.report_charts import cost_chart, rank_charts
-from camdbench.reporting.report_data import blocks_of, images_of, to_json
+from camdbench.reporting.report_curves import curve_charts
+from camdbench.reporting.report_data import Block, blocks_of, images_of, to_json
+from camdbench.reporting.report_files import InFolder, OneFile, in_folder, one_file
+from camdbench.reporting.report_images import ImageChoice, choose, pictures_of, reason_against
 from camdbench.reporting.report_page import render
-from camdbench.reporting.report_tables import cards, failures, image_command, result_tables, sessions
-from camdbench.reporting.run_pictures import Picture, RunPictures
+from camdbench.reporting.report_provenance import image_command, provenance
+from camdbench.reporting.report_runs import ReportRun, open_runs
+from camdbench.reporting.report_tables import Failure, ResultTable, copies_of, failures, result_tables
+from camdbench.reporting.run_pictures import predictions_of
+from camdbench.reporting.two_runs import two_runs
 from camdbench.tables.comparison import compare
 from camdbench.tables.load import load_missing
-from camdbench.tables.pool import Pooled, load_pooled
+from camdbench.tables.pool import Pooled
+from camdbench.tables.sessions import lost_line
 from camdbench.tables.significance import vs_best
-from camdbench.tables.summary import is_control_of, metric_fact, reductions_of, summarise
+from camdbench.tables.summary import summarise
 
 SECTIONS = (
     ("results", "Results"),
+    ("pair", "Two runs"),
     ("distributions", "Values of images"),
     ("ranks", "Ranks"),
     ("cost", "Cost and quality"),
+    ("curves", "Curves"),
     ("images", "Images"),
     ("failures", "Missing values"),
     ("cards", "Models, data, methods"),
@@ -52,7 +60,9 @@ class ReportPage:
         return str(self.file)
 
     def _repr_html_(self) -> str:
-        """The page in a frame, whose scripts cannot reach the notebook."""
+        """The page in a frame, whose scripts cannot reach the notebook; of a folder, its address."""
+        if self.file.name == "index.html":
+            return f"<p>report: <code>{escape(str(self.file))}</code></p>"
         page = escape(self.file.read_text(encoding="utf-8"), quote=True)
         return f'<iframe sandbox="allow-scripts" title="report" style="width: 100%; height: 800px; border: 0" srcdoc="{page}"></iframe>'
 
@@ -60,95 +70,133 @@ class ReportPage:
 def report(
     *runs: str | Path,
     out: str | Path | None = None,
-    images: int = 256,
+    images: int | Literal["all"] = 256,
     image_ids: Sequence[str] = (),
     data_root: str | Path | None = None,
-    pictures: bool = True,
+    pictures: bool | None = None,
 ) -> ReportPage:
-    """Write the report of a run, or of several pooled ones, as one HTML file.
+    """Write the report of a run, of several pooled ones, or of two side by side, as one HTML file or as a folder.
 
     Args:
-        *runs: a run directory, or several whose different cells are pooled.
-        out: the file; default: `report.html` in the first run.
-        images: number of images that are shown; if there are more, they are chosen (`camdbench/reporting/image_choice.py`).
+        *runs: a run directory; several whose different cells are pooled; or two others, which are compared.
+        out: the file, or the folder if `images` is `all`; default: `report.html`, or `report`, in the first run.
+        images: number of images that are shown; if there are more, they are chosen (`camdbench/reporting/image_choice.py`). `all`
+            writes a folder that shows every image.
         image_ids: ids of images that are shown in any case.
         data_root: directory of the data set, if it has moved.
-        pictures: whether inputs and maps are shown, or their values alone.
+        pictures: whether inputs and maps are shown, or their values alone; default: unless the data set should not be copied.
 
     Returns:
         The page, which a notebook shows; `.file` is its path.
 
     Raises:
-        UsageError: not a run, no finished part, runs that cannot be pooled, or an unknown image.
-        CamdbenchError: a file of the run is damaged, or the page cannot be written.
+        UsageError: not a run, no finished part, three or more runs that cannot be pooled, an unknown image, or a place that cannot be
+            written.
+        CamdbenchError: a file of a run is damaged, or the page cannot be written.
     """
-    pooled = load_pooled(runs)
-    file = Path(out) if out is not None else pooled.folders[0] / "report.html"
-    reasons, spread = _choice(pooled, images, tuple(image_ids))
-    shown, missing = _pictures(pooled, reasons, data_root) if pictures else ({}, [])
-    text = _page(pooled, reasons, spread, shown, missing)
-    write_whole(file, text)
-    return ReportPage(file)
+    if images != "all" and (isinstance(images, bool) or not isinstance(images, int) or images < 0):
+        raise UsageError(f"images = {images!r}: expected a number from 0, or all")
+    shown = open_runs(runs)
+    with _place(shown, out, in_files=images == "all") as place:
+        count = sum(len(run.cells.images) for run in shown) if images == "all" else images
+        chosen = choose(shown, count, tuple(image_ids))
+        reason = reason_against(shown) if pictures is None else ""
+        found, notes = pictures_of(shown, chosen, data_root, place) if (pictures is None and not reason) or pictures else ({}, [reason])
+        text, data = _page(shown, chosen, found, [*filter(None, notes)], in_files=place.in_files)
+        place.write(text, data)
+    return ReportPage(place.page)
 
 
-def _choice(pooled: Pooled, limit: int, further: tuple[str, ...]) -> tuple[Reasons, dict[str, float]]:
-    """Choose images; return their reasons, and the disagreement about every image."""
-    about, cells = pooled.about, pooled.cells
-    if unknown := sorted(set(further) - set(cells.images)):
-        raise UsageError(f"--image-ids = {unknown[0]}: no image of the run {about['run']}")
-    names = cells.keys["metric"].unique()
-    means = [name for name, reduction in reductions_of(names, about).items() if reduction == "mean"]
-    averaged = cells.select(cells.keys["metric"].isin(means).to_numpy())
-    controls = frozenset(name for name in cells.keys["explainer"].unique() if is_control_of(name, about))
-    spread = disagreement(averaged, controls)
-    reasons = choose_images(
-        averaged,
-        limit,
-        rises={name: metric_fact(name, "higher_is_better", about) for name in means},
-        controls=controls,
-        disagreement=spread,
-        seed=int(about["config"].get("seed", 0)),
-        further=further,
+def _place(shown: Sequence[ReportRun], out: str | Path | None, *, in_files: bool) -> AbstractContextManager[OneFile | InFolder]:
+    home = shown[0].pooled.folders[0]
+    place = None if out is None else Path(out)
+    return in_folder(place, home) if in_files else one_file(place, home)
+
+
+def _page(
+    shown: Sequence[ReportRun], chosen: ImageChoice, pictures: Mapping[str, Mapping[str, Any]], notes: Sequence[str], *, in_files: bool
+) -> tuple[str, str]:
+    """The page, and the data in it."""
+    parts = [_of_run(run, chosen) for run in shown]
+    images = images_of(chosen.reasons, [_known(run) for run in shown], chosen.facts, pictures)
+    pair = two_runs(*shown) if len(shown) == 2 else None
+    blocks = [block for part in parts for block in part.blocks]
+    charts = {name: [chart for part in parts for chart in part.charts[name]] for name in parts[0].charts}
+    numbers = chart_tables(blocks, charts)
+    data = to_json(
+        blocks,
+        images,
+        **charts,
+        copies=[text for part in parts for text in part.copies],
+        command="" if pair else image_command(shown[0].about),
     )
-    return reasons, dict(zip(averaged.images, np.asarray(spread).tolist(), strict=True))
-
-
-def _pictures(pooled: Pooled, reasons: Reasons, data_root: str | Path | None) -> tuple[dict[str, Picture], list[str]]:
-    models = [str(name) for name in pooled.cells.keys["model"].unique()]
-    explainers = [str(name) for name in pooled.cells.keys["explainer"].unique()]
-    with RunPictures(pooled.folders, pooled.about, data_root=data_root, count=len(reasons)) as source:
-        found = {image: source.picture(image, models, explainers) for image in reasons}
-        return found, source.missing
-
-
-def _page(pooled: Pooled, reasons: Reasons, spread: Mapping[str, float], shown: Mapping[str, Picture], missing: Sequence[str]) -> str:
-    about, cells = pooled.about, pooled.cells
-    summary, pairs = _with_tests(pooled)
-    labels = dict(zip(cells.images, cells.labels.tolist(), strict=True))
-    pictures = images_of(reasons, labels, about["dataset"].get("classes", ()), shown, spread)
-    charts: dict[str, Any] = {"ranks": rank_charts(pooled, pairs), "cost": cost_chart(summary)}
-    data = to_json(blocks_of(cells, summary, list(reasons)), pictures, command=image_command(about), **charts)
-    absent = [load_missing(folder) for folder in pooled.folders]
-    return render(
-        run=about["run"],
-        results=result_tables(summary),
-        failures=[own for rows in absent[:1] for own in failures(rows, cells)],
-        cards=cards(about),
-        sessions=sessions(about),
-        sections=SECTIONS,
-        head=_head(about),
-        notes=[_chosen(len(reasons), len(cells.images)), *missing],
+    page = render(
+        in_files=in_files,
+        run=" · ".join(run.title for run in shown),
+        results=[table for part in parts for table in part.results],
+        failures=[own for part in parts for own in part.failures],
+        cards=merged_cards(shown),
+        provenance=[provenance(run) for run in shown],
+        sections=[own for own in SECTIONS if {"pair": pair, **numbers}.get(own[0], True)],
+        numbers=numbers,
+        pair=pair,
+        head=[line for run in shown for line in _head(run)],
+        notes=[_chosen(len(chosen.reasons), chosen.count, two=pair is not None), *notes],
         data=data,
     )
+    return page, data
 
 
-def _head(about: Mapping[str, Any]) -> list[str]:
+@dataclass(frozen=True)
+class _OfRun:
+    """What the page shows of one run."""
+
+    results: list[ResultTable]
+    copies: list[dict[str, str]]
+    blocks: list[Block]
+    charts: dict[str, list[dict[str, Any]]]
+    failures: list[Failure]
+
+
+def _of_run(run: ReportRun, chosen: ImageChoice) -> _OfRun:
+    summary, pairs = _with_tests(run.pooled)
+    charts = {"ranks": rank_charts(run.pooled, pairs), "cost": cost_chart(summary), "curves": curve_charts(run.pooled, summary)}
+    missing = [load_missing(folder) for folder in run.pooled.folders]
+    return _OfRun(
+        results=result_tables(summary, run.labelled("")),
+        copies=copies_of(summary),
+        blocks=blocks_of(run.cells, run.named(summary), list(chosen.reasons), run.title),
+        charts={name: [own | {"model": run.labelled(own["model"])} for own in found] for name, found in charts.items()},
+        failures=failures(run.named(pd.concat(missing)).assign(image=lambda own: own["image"].map(run.image)), run.cells),
+    )
+
+
+def _known(run: ReportRun) -> dict[str, dict[str, Any]]:
+    """By image: the name of its class, and the prediction of each model."""
+    names = run.about["dataset"].get("classes", ())
+    found = {
+        image: {"class": names[label] if 0 <= label < len(names) else ""}
+        for image, label in zip(run.cells.images, run.cells.labels, strict=True)
+    }
+    for image, own in predictions_of(run.pooled.folders, names).items():
+        found.setdefault(run.image(image), {})["predictions"] = {run.labelled(model): facts for model, facts in own.items()}
+    return found
+
+
+def _head(run: ReportRun) -> list[str]:
     """Lines below the name of the run."""
-    config, own = about["config"], about["dataset"]
-    started = [session["start"] for session in about["sessions"] if "start" in session]
-    images = own.get("images", len(about["ids"]))
+    config, own = run.about["config"], run.about["dataset"]
+    started = [session["start"] for session in run.about["sessions"] if "start" in session]
+    images = own.get("images", len(run.about["ids"]))
     data = f"{config.get('dataset', '')} {config.get('split', '')}, {images} images, target {config.get('target', '')}"
-    return [data, f"models: {', '.join(about['models'])}", *([f"started {started[0]}"] if started else [])]
+    further = [f"started {started[0]}"] if started else []
+    lost = lost_line(run.about["sessions"])
+    lines = [data, f"models: {', '.join(run.about['models'])}", *further]
+    return (
+        [run.labelled("; ".join(lines))] * bool(run.label)
+        + lines * (not run.label)
+        + [text if text.startswith(run.title) else run.labelled(text) for text in (run.unfinished(), lost) if text]
+    )
 
 
 def _with_tests(pooled: Pooled) -> tuple[pd.DataFrame, pd.DataFrame | None]:
@@ -161,10 +209,11 @@ def _with_tests(pooled: Pooled) -> tuple[pd.DataFrame, pd.DataFrame | None]:
     return vs_best(summary, pairs), pairs
 
 
-def _chosen(shown: int, count: int) -> str:
+def _chosen(shown: int, count: int, *, two: bool) -> str:
     if shown == count:
         return f"All {count} images are shown."
+    moves = "the 32 that moved most between the runs, " if two else ""
     return (
         f"{shown} of {count} images are shown: 32 at random, up to 32 with a failure or a constant map, the 32 of highest disagreement "
-        "between explainers, then the best and worst images of every explainer under every metric. Each names its reasons."
+        f"between explainers, {moves}then the best and worst images of every explainer under every metric. Each names its reasons."
     )

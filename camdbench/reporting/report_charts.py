@@ -8,8 +8,10 @@ from typing import Any
 import pandas as pd
 
 from camdbench.core.errors import UsageError
+from camdbench.reporting.page_numbers import short_number
 from camdbench.tables.mean_ranks import rank
 from camdbench.tables.pool import Pooled
+from camdbench.tables.summary import is_control_of
 from camdbench.tables.summary_tables import ALPHA
 
 
@@ -21,8 +23,9 @@ def rank_charts(pooled: Pooled, pairs: pd.DataFrame | None) -> list[dict[str, An
         pairs: output of `compare`; None: nothing was compared.
 
     Returns:
-        One chart per model and metric: `model`, `metric`, `n` images, `explainers` and their `ranks`, best first, and `groups`: first
-        and last position of explainers of which no two differ significantly. Empty if nothing can be ranked.
+        One chart per model and metric: `model`, `metric`, `n` images, `explainers`, best first, their `ranks` and whether each is one
+        of the `controls`, `groups`: first and last position of explainers of which no two differ significantly, `friedman_p` and
+        `kendall_w`. Empty if nothing can be ranked.
     """
     try:
         ranks = rank(pooled)
@@ -34,8 +37,10 @@ def rank_charts(pooled: Pooled, pairs: pd.DataFrame | None) -> list[dict[str, An
         first, names = lines.iloc[0], lines["explainer"].tolist()
         place = str(first["model"]), str(first["metric"])
         facts = {"model": place[0], "metric": place[1], "n": int(first["n"]), "explainers": names}
+        facts |= {name: short_number(float(first[name])) for name in ("friedman_p", "kendall_w")}
         groups = _groups(names, {pair: p for (*at, one, two), p in p_of.items() if tuple(at) == place for pair in ((one, two), (two, one))})
-        found.append(facts | {"ranks": [round(float(own), 3) for own in lines["rank"]], "groups": groups})
+        facts |= {"controls": [is_control_of(name, pooled.about) for name in names], "groups": groups}
+        found.append(facts | {"ranks": [round(float(own), 3) for own in lines["rank"]]})
     return found
 
 
@@ -66,10 +71,13 @@ def _groups(names: Sequence[str], p_of: Mapping[tuple[str, str], float]) -> list
 
 
 def cost_chart(summary: pd.DataFrame) -> list[dict[str, Any]]:
-    """Passes per image, seconds per image and mean of every cell, for a chart of quality against cost."""
-    columns = ["model", "explainer", "metric", "mean", "passes_per_image", "seconds_per_image", "is_control"]
-    own = summary[columns].dropna(subset=["mean", "passes_per_image"])
+    """Usage per image, mean, interval and tie letter of every cell with a mean, for a chart of quality against cost."""
+    names = ["model", "explainer", "metric", "tie_group"]
+    numbers = ["mean", "ci_low", "ci_high", "passes_per_image", "seconds_per_image"]
+    own = summary[[*names, *numbers, "is_control"]].dropna(subset=["mean", "passes_per_image"])
     return [
-        {str(name): value if isinstance(value, str | bool) else float(f"{value:.4g}") for name, value in line.items() if not pd.isna(value)}
-        for line in own.astype({"is_control": bool}).to_dict("records")
+        {name: str(line[name]) for name in names}
+        | {name: number for name in numbers if (number := short_number(float(line[name]))) is not None}
+        | {"is_control": bool(line["is_control"])}
+        for line in own.to_dict("records")
     ]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -12,12 +11,11 @@ import numpy as np
 import pandas as pd
 
 from camdbench.reporting.image_choice import Reasons
-from camdbench.reporting.run_pictures import Picture
+from camdbench.reporting.page_numbers import short_number as _number
 from camdbench.tables.cell_values import STATUSES, Cells
 
 SCHEMA = 1
 _BINS = 64
-_DIGITS = 4  # significant ones
 _STEPS = 33  # of a colour map
 COLOURS = ("viridis", "cividis", "gray")  # of equal lightness steps; the first is the default
 
@@ -28,7 +26,8 @@ class Block:
 
     Attributes:
         title: model, data set, split and target rule.
-        model: name of the model.
+        model: name of the model, labelled if two runs are shown.
+        run: name of the run.
         explainers: specs, in the order of the table.
         controls: by explainer, whether it is a control.
         metrics: name, protocol, unit and direction of each metric: 1 if higher is better, -1 if lower, 0 if not stated.
@@ -39,6 +38,7 @@ class Block:
 
     title: str
     model: str
+    run: str
     explainers: list[str]
     controls: list[bool]
     metrics: list[dict[str, Any]]
@@ -47,13 +47,14 @@ class Block:
     spread: list[list[dict[str, Any]]]
 
 
-def blocks_of(cells: Cells, summary: pd.DataFrame, shown: Sequence[str]) -> list[Block]:
+def blocks_of(cells: Cells, summary: pd.DataFrame, shown: Sequence[str], run: str) -> list[Block]:
     """Arrange the cells of each model, split and target rule.
 
     Args:
         cells: cells of the run.
         summary: its summary, for units, directions and controls.
-        shown: ids of the images that the page shows.
+        shown: ids of the images that the page shows; those that the run lacks have no value.
+        run: name of the run.
     """
     facts = {tuple(line[name] for name in ("model", "explainer", "metric", "protocol")): line for line in summary.to_dict("records")}
     columns = pd.Index(cells.images).get_indexer(pd.Index(shown))
@@ -71,18 +72,21 @@ def blocks_of(cells: Cells, summary: pd.DataFrame, shown: Sequence[str]) -> list
             Block(
                 title=f"{model} · {dataset} {split} · target: {rule}",
                 model=str(model),
+                run=run,
                 explainers=explainers,
                 controls=[bool(control[name]) for name in explainers],
                 metrics=[_metric(*metric, some[metric]) for metric in metrics],
-                values=[
-                    [_rounded(None if row is None else np.take(cells.values, row, axis=0)[columns], len(shown)) for row in line]
-                    for line in grid
-                ],
-                status=[[[0] * len(shown) if row is None else cells.status[row, columns].tolist() for row in line] for line in grid],
+                values=[[_rounded(_at(cells.values, row, columns, np.nan)) for row in line] for line in grid],
+                status=[[_at(cells.status, row, columns, 0).tolist() for row in line] for line in grid],
                 spread=[[{} if row is None else _spread(np.take(cells.values, row, axis=0)) for row in line] for line in grid],
             )
         )
     return found
+
+
+def _at(table: np.ndarray, row: int | None, columns: np.ndarray, absent: float) -> np.ndarray:
+    """Values of a row of a table in these columns; `absent` where a column is -1, or without a row."""
+    return np.full(len(columns), absent) if row is None else np.where(columns >= 0, table[row, columns], absent)
 
 
 def _metric(name: str, protocol: str, line: Mapping[Any, Any]) -> dict[str, Any]:
@@ -90,17 +94,8 @@ def _metric(name: str, protocol: str, line: Mapping[Any, Any]) -> dict[str, Any]
     return {"name": name, "protocol": protocol, "unit": line["unit"], "direction": 0 if pd.isna(rises) else 1 if rises else -1}
 
 
-def _rounded(values: np.ndarray | None, count: int) -> list[float | None]:
-    return [None] * count if values is None else [_number(value) for value in values.tolist()]
-
-
-def _number(value: float) -> float | None:
-    """Round to four significant digits; None for NaN.
-
-    >>> _number(12.34567), _number(0.000123456), _number(float("nan"))
-    (12.35, 0.0001235, None)
-    """
-    return float(f"{value:.{_DIGITS}g}") if math.isfinite(value) else None
+def _rounded(values: np.ndarray) -> list[float | None]:
+    return [_number(value) for value in values.tolist()]
 
 
 def _spread(values: np.ndarray) -> dict[str, Any]:
@@ -121,22 +116,21 @@ def _spread(values: np.ndarray) -> dict[str, Any]:
 
 
 def images_of(
-    reasons: Reasons,
-    labels: Mapping[str, int],
-    classes: Sequence[str],
-    pictures: Mapping[str, Picture],
-    disagreement: Mapping[str, float],
+    reasons: Reasons, known: Sequence[Mapping[str, Any]], facts: Mapping[str, Mapping[str, Any]], pictures: Mapping[str, Mapping[str, Any]]
 ) -> list[dict[str, Any]]:
-    """Facts and pictures of the images that the page shows, in their order."""
+    """Facts and pictures of the images that the page shows, in their order.
+
+    Args:
+        reasons: why each was chosen.
+        known: by run: class and predictions of its images; the first run with an image names its class.
+        facts: numbers of each image.
+        pictures: its pictures.
+    """
     return [
-        {
-            "id": image,
-            "label": labels[image],
-            "class": classes[labels[image]] if 0 <= labels[image] < len(classes) else "",
-            "why": why,
-            "disagreement": _number(disagreement[image]),
-            **(asdict(pictures[image]) if image in pictures else {}),
-        }
+        {"id": image, "class": next((run[image]["class"] for run in known if "class" in run.get(image, {})), ""), "why": why}
+        | {"predictions": {model: own for run in known for model, own in run.get(image, {}).get("predictions", {}).items()}}
+        | {name: _number(value) if isinstance(value, float) else value for name, value in facts[image].items()}
+        | dict(pictures.get(image, {}))
         for image, why in reasons.items()
     ]
 
@@ -155,4 +149,4 @@ def to_json(blocks: Sequence[Block], images: Sequence[Mapping[str, Any]], **furt
     own = [asdict(block) for block in blocks]
     content = {"schema": SCHEMA, "colours": colours, "statuses": STATUSES, "blocks": own, "images": images, **further}
     text = json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    return text.translate({ord(sign): f"\\u{ord(sign):04x}" for sign in "<>&\u2028\u2029"})
+    return text.translate({ord(sign): f"\\u{ord(sign):04x}" for sign in ("<", ">", "&", chr(0x2028), chr(0x2029))})

@@ -17,18 +17,31 @@ _SCRIPTS = (
     "plot.umd.min",
     "tools",
     "tables",
+    "chart_parts",
     "charts",
-    *("image_facts", "image_parts", "map_values", "image_view", "browser"),
+    "curve_chart",
+    "cost_chart",
+    "image_facts",
+    "image_parts",
+    "map_values",
+    "image_view",
+    "browser",
     "page",
 )
+_STYLES = ("page.css", "charts.css")
 
 
-def render(**content: Any) -> str:
-    """Return the page. Every text is escaped, and its policy allows no request and no script but its own."""
+def render(*, in_files: bool, **content: Any) -> str:
+    """Return the page. Every text is escaped, and its policy allows no request and no script but its own.
+
+    With `in_files`, pictures are files beside the page, and it may add scripts with the details of images.
+    """
     scripts = [_asset(f"{name}.js") for name in _SCRIPTS]
     hashes = " ".join(f"'sha256-{b64encode(hashlib.sha256(script.encode()).digest()).decode()}'" for script in scripts)
-    policy = f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src {hashes}"
-    return _environment().get_template("page.html.j2").render(**content, styles=_asset("page.css"), scripts=scripts, policy=policy)
+    pictures, further = ("data: 'self' file:", " 'strict-dynamic'") if in_files else ("data:", "")
+    policy = f"default-src 'none'; img-src {pictures}; style-src 'unsafe-inline'; script-src {hashes}{further}"
+    styles = "".join(map(_asset, _STYLES))
+    return _environment().get_template("page.html.j2").render(**content, styles=styles, scripts=scripts, policy=policy)
 
 
 @cache

@@ -1,37 +1,21 @@
-"""Tables of a report that need no script: results, failures, cards and sessions."""
+"""Tables of a report that need no script: results and failures."""
 
 from __future__ import annotations
 
 import math
-import shlex
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import numpy as np
 import pandas as pd
 
-from camdbench.core.cost import Cost
-from camdbench.core.registries import datasets, explainers, metrics
-from camdbench.core.registry import Registry
-from camdbench.core.spec import parse_spec
-from camdbench.runner.config import RunConfig
 from camdbench.tables.cell_values import STATUSES, Cells
+from camdbench.tables.render import render
 from camdbench.tables.summary_tables import SummaryGroup, summary_groups, summary_tables
 from camdbench.tables.table import Table
 
 _FEW = 8  # images that a failure names
-_OF_MODELS = ("layer", "classes", "mean", "std", "output", "channels", "preprocess", "input_size", "origin")
-_NOT_REPEATED = ("limit", "sample", "image_ids", "save_maps")
-SWITCHES = {
-    "masking": "colour space and replacement of masked pixels",
-    "scored_class": "class whose score is read: target is the explained one",
-    "scored_output": "output of the network that is read",
-    "maps": "normalisation of maps: default is the explainer's own to [0, 1], raw the raw map",
-    "resize": "interpolation of maps to the size of the image",
-    "ground_truth": "kind of ground truth, and whether box ends are inclusive",
-    "reduction": "how values of images become the number of the table",
-}
 
 
 @dataclass(frozen=True)
@@ -72,9 +56,17 @@ class ResultTable:
     directions: list[str]
 
 
-def result_tables(summary: pd.DataFrame) -> list[ResultTable]:
-    """Return the headline tables of a summary."""
-    return [_result_table(group, table) for group, table in zip(summary_groups(summary), summary_tables(summary), strict=True)]
+def result_tables(summary: pd.DataFrame, label: str = "") -> list[ResultTable]:
+    """Return the headline tables of a summary; `label` is put before their titles."""
+    pairs = zip(summary_groups(summary), summary_tables(summary), strict=True)
+    return [_result_table(group, replace(table, title=label + table.title)) for group, table in pairs]
+
+
+def copies_of(summary: pd.DataFrame) -> list[dict[str, str]]:
+    """Return the texts of each headline table by format: those of `camdbench summarise --format`."""
+    pairs = zip(summary_groups(summary), summary_tables(summary), strict=True)
+    forms = {"CSV": "csv", "Markdown": "markdown", "LaTeX": "latex"}
+    return [{name: render([table], group.lines, form) for name, form in forms.items()} for group, table in pairs]
 
 
 def _result_table(group: SummaryGroup, table: Table) -> ResultTable:
@@ -151,131 +143,3 @@ def _constant(cells: Cells) -> Iterator[Failure]:
         if len(places := np.flatnonzero(is_constant[rows].any(0))):
             names = tuple(cells.images[place] for place in places[:_FEW])
             yield Failure("constant_map", model, explainer, "", len(places), names)
-
-
-@dataclass(frozen=True)
-class Card:
-    """What the page says about a model, a data set, an explainer or a metric.
-
-    Attributes:
-        name: its name.
-        first: what it is, in a sentence; may be empty.
-        facts: further facts by heading.
-    """
-
-    name: str
-    first: str
-    facts: Mapping[str, str]
-
-
-def cards(about: Mapping[str, Any]) -> dict[str, list[Card]]:
-    """Return the cards of a run by kind, from its record and the registries."""
-    return {
-        "Models": [Card(name, "", _model_facts(own)) for name, own in about["models"].items()],
-        "Data": [_data_card(about)],
-        "Explainers": [_explainer_card(name, own) for name, own in about["explainers"].items()],
-        "Metrics": [_metric_card(name, own) for name, own in about["metrics"].items()],
-    }
-
-
-def _model_facts(own: Mapping[str, Any]) -> dict[str, str]:
-    names = {"weights_hash": "weights", "code": "code of the network"} | {name: name.replace("_", " ") for name in _OF_MODELS}
-    found = {heading: _text(own[name]) for name, heading in names.items() if own.get(name) not in (None, "", [])}
-    training = own.get("training")
-    return found | ({"training": ", ".join(f"{name} {_text(value)}" for name, value in training.items())} if training else {})
-
-
-def _data_card(about: Mapping[str, Any]) -> Card:
-    config, own = about["config"], about["dataset"]
-    facts = {"split": _text(config.get("split")), "images": _text(own.get("images")), "fingerprint": _text(own.get("fingerprint"))}
-    spec = parse_spec(str(config["dataset"])) if ".py:" not in str(config["dataset"]) else None
-    if spec is not None and spec.name in datasets:
-        stated = datasets.get(spec.name).facts
-        facts |= {name: value for name, value in (("paper", stated.paper), ("licence", stated.licence), ("source", stated.source)) if value}
-    if classes := own.get("classes", ()):
-        facts["classes"] = f"{len(classes)}: {', '.join(classes[:_FEW])}{', …' * (len(classes) > _FEW)}"
-    return Card(str(config["dataset"]), "", facts)
-
-
-def _explainer_card(name: str, own: Mapping[str, Any]) -> Card:
-    facts = {"paper": _text(own.get("paper", "")), "control": "yes" if own.get("control") else ""}
-    spec = parse_spec(name)
-    if spec.name in explainers:
-        stated = explainers.get(spec.name).facts
-        facts |= {"needs": ", ".join(stated.needs), "normalisation": stated.normalisation, "range of the raw map": vars(stated)["values"]}
-        facts |= {"passes": str(stated.cost) if isinstance(stated.cost, Cost) else ""}
-    layers = own.get("layers") or {}
-    facts |= {"layer": ", ".join(f"{layer} of {model}" for model, layer in layers.items() if layer)}
-    return Card(name, _first(explainers, spec.name), {heading: text for heading, text in facts.items() if text})
-
-
-def _metric_card(name: str, own: Mapping[str, Any]) -> Card:
-    rises = own.get("higher_is_better")
-    facts = {
-        "paper": _text(own.get("paper", "")),
-        "protocol": _text(own.get("protocol", "")),
-        "direction": "not stated" if rises is None else f"{'higher' if rises else 'lower'} is better",
-        "unit": _text(own.get("unit", "")),
-    }
-    spec = parse_spec(name)
-    if spec.name in metrics:
-        stated = metrics.get(spec.name).facts
-        facts |= {"range": vars(stated)["values"], "undefined": stated.undefined}
-    for switch, value in own.get("switches", {}).items():
-        if value:
-            facts[f"{switch.replace('_', ' ')} ({SWITCHES[switch]})" if switch in SWITCHES else switch] = str(value)
-    return Card(name, _first(metrics, spec.name), {heading: text for heading, text in facts.items() if text})
-
-
-def sessions(about: Mapping[str, Any]) -> list[Card]:
-    """Return the sessions of a run: command, and how and where it ran."""
-    found = list[Card]()
-    for own in about["sessions"]:
-        command = own.get("command", "")
-        facts = {name: _text(own.get(name)) for name in ("end", "git", "jobs", "machine", "passes", "versions")}
-        text = command if isinstance(command, str) else shlex.join(map(str, command))
-        found.append(Card(_text(own.get("start", "")), text, {name: value for name, value in facts.items() if value}))
-    return found
-
-
-def image_command(about: Mapping[str, Any]) -> str:
-    """Return the command that computes the rows of a run again, for the images that `--image-ids` will name.
-
-    Returns:
-        The command; empty for a run with plug-ins, own things or given maps, which are more than names.
-    """
-    own = [name for kind in ("models", "explainers", "metrics") for name, facts in about[kind].items() if "origin" in facts]
-    dataset = str(about["config"]["dataset"])
-    if (
-        own
-        or about.get("plugins")
-        or about.get("given")
-        or about.get("maps")
-        or ".py:" in dataset
-        or parse_spec(dataset).name not in datasets
-    ):
-        return ""
-    parts = ["camdbench", "run"]
-    for option in fields(RunConfig):
-        value = about["config"].get(option.name)
-        if option.name in _NOT_REPEATED or value is None or option.default in (value, _joined(value)):
-            continue
-        values = [f"{name}={file}" for name, file in value.items()] if isinstance(value, Mapping) else [_joined(value)]
-        parts += [word for text in values for word in (f"--{option.name.replace('_', '-')}", text)]
-    return shlex.join(parts)
-
-
-def _joined(value: Any) -> str:
-    return ",".join(map(str, value)) if isinstance(value, Sequence) and not isinstance(value, str) else str(value)
-
-
-def _first(registry: Registry[Any], name: str) -> str:
-    return registry.get(name).summary if name in registry else ""
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, Mapping):
-        return " · ".join(f"{name} {_text(own)}" for name, own in value.items())
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return ", ".join(map(_text, value))
-    return "" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)

@@ -17,6 +17,9 @@ from camdbench.datasets.samples import Dataset
 from camdbench.reporting.encoded_pictures import colour_webp, grey_webp, in_text, mask_png
 from camdbench.runner.open_images import open_images
 from camdbench.runner.stored_maps import StoredMaps
+from camdbench.runner.view_maps import decoded
+from camdbench.tables.load import load_run
+from camdbench.tables.predictions import load_predictions
 
 _SMALL, _LARGE = 224, 112  # side of a map in pixels, of up to `_FEW` images and of more
 _FEW = 64
@@ -61,8 +64,9 @@ class RunPictures:
         self._stack = ExitStack()
         self._dataset: Dataset | None = None
         self._place = dict[str, int]()
-        self._maps = [StoredMaps(run, about) for run in runs]
-        self.missing = list[str]()
+        records = [load_run(run) for run in runs]
+        self._maps = [StoredMaps(*pair) for pair in zip(runs, records, strict=True)]
+        self.missing = _missing_maps(records)
 
     def __enter__(self) -> Self:
         try:
@@ -71,8 +75,6 @@ class RunPictures:
         except CamdbenchError as error:
             self._stack.close()
             self.missing.append(f"Inputs are not shown, as the data set cannot be opened ({error}); --data-root names its directory.")
-        if self._about["config"].get("save_maps", "none") == "none":
-            self.missing.append("Maps are not shown, as the run stored none; repeat it with --save-maps raw.")
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -92,12 +94,43 @@ class RunPictures:
 
     def _encoded(self, model: str, image: str, explainers: Sequence[str], size: tuple[int, int]) -> dict[str, tuple[str, float]]:
         shown = size if all(size) else (_LARGE_INPUT, _LARGE_INPUT)
-        found = {name: self._finished(model, name, image, shown) for name in explainers}
-        return {name: (in_text(grey_webp(own, self._side)), _top(own)) for name, own in found.items() if own is not None}
+        found = {name: self._map(model, name, image, shown) for name in explainers}
+        return {name: (in_text(own), top) for name, (own, top) in found.items() if own}
 
-    def _finished(self, model: str, explainer: str, image: str, size: tuple[int, int]) -> np.ndarray | None:
-        maps = (own.finished(model, explainer, image, size) for own in self._maps)
-        return next((own for own in maps if own is not None), None)
+    def _map(self, model: str, explainer: str, image: str, size: tuple[int, int]) -> tuple[bytes, float]:
+        """A map as WebP with its 99th percentile; a picture that the run stored is shown as it is. Empty if no run has the map."""
+        for run in self._maps:
+            if (view := run.view(model, explainer, image)) is not None:
+                return view, _top(decoded(view))
+            if (own := run.exact(model, explainer, image, size)) is not None:
+                return grey_webp(own, self._side), _top(own)
+        return b"", 1.0
+
+
+def predictions_of(runs: Sequence[Path], classes: Sequence[str]) -> dict[str, dict[str, tuple[int, str, float]]]:
+    """Predicted class, its name and its probability by image and model; empty for runs of versions that stored none.
+
+    Args:
+        runs: the run directories; of an image that two have, the first counts.
+        classes: names of the classes; an index beyond them has an empty name.
+    """
+    found = dict[str, dict[str, tuple[int, str, float]]]()
+    for run in runs:
+        for model, image, index, probability in load_predictions(run).itertuples(index=False):
+            name = classes[int(index)] if index < len(classes) else ""
+            found.setdefault(image, {}).setdefault(model, (int(index), name, round(float(probability), 4)))
+    return found
+
+
+def _missing_maps(records: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Why maps are not shown, and how to get them: one sentence, or none."""
+    stored = [about["config"].get("save_maps", "none") for about in records]
+    if set(stored) == {"none"}:
+        if all(about.get("maps") for about in records):
+            return ["Maps are not shown, as scores store none; give the run that has them too: camdbench report RUN SCORES."]
+        return ["Maps are not shown, as the run stored none; repeat it with --save-maps view."]
+    given = [name for about, how in zip(records, stored, strict=True) if how != "raw" for name in about["given"]]
+    return [f"Maps of {', '.join(given)} are not shown, as they were given; --save-maps raw stores copies of them."] if given else []
 
 
 def _top(saliency: np.ndarray) -> float:

@@ -28,11 +28,12 @@ if TYPE_CHECKING:  # a request is checked before torch is imported
     from camdbench.runner.resources import Resources
 
 SCORE_OPTIONS = (
-    *("metrics", "models", "dataset", "split", "data_root", "target", "limit", "batch_size", "out"),
+    *("explainers", "metrics", "models", "dataset", "split", "data_root", "target", "limit", "batch_size", "out"),
     *("weights", "prompts", "mean", "std", "layer", "output", "batch_mates", "download", "device", "seed", "optimize", "shard"),
 )
 
 Specs = str | Sequence[str]
+SaveMaps = Literal["none", "view", "raw"]
 File = str | Path
 Numbers = float | tuple[float, ...]
 
@@ -94,7 +95,10 @@ class RunConfig:
     shard: Annotated[
         str | None, Setting("Compute only share I of N of the images, 0 <= I < N; N hosts share --out.", role="execution", metavar="I/N")
     ] = None
-    save_maps: Annotated[Literal["none", "raw"], Setting("Maps to store: none, or the raw maps of the explainers.")] = "none"
+    save_maps: Annotated[
+        SaveMaps,
+        Setting("Maps to store: view, for a report, exact if of up to 1,024 values, else small pictures; raw, to be scored again; none."),
+    ] = "view"
     weights: Annotated[
         File | None,
         Setting("Weights of a torchvision or timm model: safetensors or a state dict.", role="resource", metavar="FILE"),
@@ -178,14 +182,9 @@ class Request:
         return tuple(spec for spec in self.explainers if spec not in self.given)
 
     @property
-    def save_maps(self) -> bool:
-        """Whether raw maps are stored."""
-        return self.config.save_maps != "none"
-
-    @property
     def jobs(self) -> tuple[Spec, ...]:
-        """Explainers whose maps are scored or stored, and `none` for metrics of the model alone."""
-        read = self.save_maps or not all(map(has_model_scope, self.metrics))
+        """Explainers whose maps are scored or stored raw, and `none` for metrics of the model alone."""
+        read = self.config.save_maps == "raw" or not all(map(has_model_scope, self.metrics))
         alone = (NO_EXPLAINER,) if any(map(has_model_scope, self.metrics)) else ()
         return (self.explainers if read else ()) + alone
 
@@ -216,7 +215,7 @@ def check_config(config: RunConfig, resources: Resources | None = None) -> Reque
     if twice := set(given) & set(chosen):
         raise UsageError(f"--maps {twice.pop()}: an explainer of the run has this name; choose another name")
     check_needs(spec.name, gives, () if made_before else chosen, scores)
-    check_explainers((*chosen, *given), scores, made_before=made_before, save_maps=config.save_maps != "none")
+    check_explainers((*chosen, *given), scores, made_before=made_before, save_raw=config.save_maps == "raw")
     if config.image_ids is not None and not Path(config.image_ids).is_file():
         raise UsageError(f"--image-ids = {config.image_ids}: no such file; give a file with one id per line")
     if config.classes not in (None, "names", "positions") and not Path(str(config.classes)).is_file():

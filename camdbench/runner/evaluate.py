@@ -100,7 +100,8 @@ def _evaluate(
     check_classes(batch.labels, classes, "labels: an image has label")
     resources = Resources({"model": classifier}, InMemoryDataset(batch), map_source=GivenMaps(raw, normalisation))
     names = tuple(map(str, specs))
-    config = make_config(RunConfig, {"explainers": ("given",), "metrics": names, "batch_size": batch_size, "seed": seed, "workers": 0})
+    given = {"explainers": ("given",), "metrics": names, "batch_size": batch_size, "seed": seed, "workers": 0, "save_maps": "none"}
+    config = make_config(RunConfig, given)
     run = prepare(replace(check_config(config, resources), chunk_size=len(batch)), resources, in_memory=True)
     results = [result for done in local(run, run.missing()[0]) for result in done.results]
     found = pd.DataFrame(_rows(results, specs))

@@ -1,8 +1,8 @@
-"""Tables of part files: rows and usage with their column types, and how a table is written."""
+"""Tables of part files: rows, usage and predictions with their column types, and how a table is written."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -68,3 +68,12 @@ def usage_table(usage: Sequence[UsageRow]) -> pa.Table:
 
     kinds = {"explainer": pa.string(), "stage": pa.string(), "seconds": pa.float64(), "peak_memory_mb": pa.float64()}
     return _table(usage, pa.schema([(name, kinds.get(name, pa.int64())) for name in UsageRow._fields]))
+
+
+def prediction_table(predictions: Mapping[str, tuple[int, float]]) -> pa.Table:
+    """Return predicted classes and their probabilities, by image, as a table; the model is in the path."""
+    import pyarrow as pa
+
+    classes, probabilities = zip(*predictions.values(), strict=True)
+    kinds = {"image": pa.string(), "predicted": pa.int32(), "probability": pa.float32()}
+    return pa.table([list(predictions), list(classes), list(probabilities)], schema=pa.schema(list(kinds.items())))

@@ -21,7 +21,7 @@ def parse_map_name(name: str, flag: str = "--explainer-name") -> Spec:
     return spec
 
 
-def check_explainers(chosen: Sequence[Spec], scores: Sequence[Spec], *, made_before: bool, save_maps: bool) -> None:
+def check_explainers(chosen: Sequence[Spec], scores: Sequence[Spec], *, made_before: bool, save_raw: bool) -> None:
     """Check that metrics of maps have maps, and that no metric re-runs the explainer of saved maps.
 
     Raises:
@@ -34,7 +34,7 @@ def check_explainers(chosen: Sequence[Spec], scores: Sequence[Spec], *, made_bef
     if of_maps and not chosen:
         names = f"metric {of_maps[0]} scores" if len(of_maps) == 1 else f"metrics {', '.join(of_maps)} score"
         raise UsageError(f"--explainers none: {names} saliency maps; name at least one explainer")
-    if save_maps and not chosen:
+    if save_raw and not chosen:
         raise UsageError("--save-maps raw: there are no maps with --explainers none; name at least one explainer")
 
 

@@ -59,6 +59,9 @@ class BatchResult:
         scores: by metric spec.
         usage: passes and seconds by stage: trace, explain, metrics.
         raw: (B, h, w) raw maps, if they are to be stored.
+        views: B view maps, if these are to be stored.
+        predicted: B pairs of the class of the highest probability and this probability; empty if the batch has no logits, or another
+            result of it has them.
     """
 
     explainer: str
@@ -68,6 +71,8 @@ class BatchResult:
     scores: Mapping[str, MetricScores]
     usage: Mapping[str, Usage] = field(default_factory=dict[str, Usage])
     raw: Tensor | None = None
+    views: tuple[bytes, ...] = ()
+    predicted: tuple[tuple[int, float], ...] = ()
 
     def rows(self, facts: Mapping[str, Any], protocols: Mapping[str, tuple[str, str]]) -> Iterator[Row]:
         """Yield table rows.
@@ -106,6 +111,8 @@ class BatchResult:
             "scores": scores,
             "usage": usage,
             "raw": raw,
+            "views": self.views,
+            "predicted": self.predicted,
         }
 
     @classmethod
@@ -125,10 +132,12 @@ class BatchResult:
             state["labels"],
             state["targets"],
             *(own for item in scores.values() for own in (item.values, item.status, item.reasons)),
+            *(own for own in (state["views"], state["predicted"]) if own),
         ]
         if not count or any(len(own) != count for own in columns) or not isinstance(state["explainer"], str):
             raise ValueError(f"not the results of {count} images")
-        return cls(state["explainer"], state["ids"], state["labels"], state["targets"], scores, usage, state["raw"])
+        given = {name: state[name] for name in ("explainer", "ids", "labels", "targets", "raw", "views", "predicted")}
+        return cls(**given, scores=scores, usage=usage)
 
 
 def total_usage(results: Sequence[BatchResult]) -> dict[str, Usage]:

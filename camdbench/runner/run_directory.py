@@ -8,7 +8,9 @@ RUN/rows/model=…/explainer=…/part-00000.parquet         one file per explain
 RUN/curves/model=…/explainer=…/part-00000.parquet       curves from which values are computed, one row per image
 RUN/usage/model=…/part-00000-ID.parquet                 image passes, seconds and memory; one file per unit
 RUN/rows/model=…/explainer=…/pack-00000-00195-….parquet   consecutive parts in one file, which takes their place; also of curves and usage
-RUN/maps/model=…/explainer=…/part-00000.safetensors     raw maps
+RUN/predictions/model=…/part-00000-ID.parquet           predicted class and its probability, one row per image; one file per unit
+RUN/maps/model=…/explainer=…/part-00000.safetensors     raw maps, `maps.HxW`, `scale.HxW` and `position.HxW` (`saved_maps.pack`), and
+                                                        maps to be seen, `view.bytes`, `view.offset` and `view.position` (`view_maps`)
 RUN/partial/model=…/chunk-00000/*.pt                    results of an unfinished chunk
 
 A chunk of an explainer is done when a part or a pack under `rows` holds it (`tables.part_files` has the rules).
@@ -31,7 +33,7 @@ from camdbench.core.row import Row
 from camdbench.core.settings import identity_of
 from camdbench.core.written_files import AlreadyWritten, creating, make_folder
 from camdbench.runner.config import RunConfig
-from camdbench.runner.part_tables import UsageRow, row_table, save_table, usage_table
+from camdbench.runner.part_tables import UsageRow, prediction_table, row_table, save_table, usage_table
 from camdbench.runner.run_files import write_file, write_json
 from camdbench.runner.session import Session
 from camdbench.tables.curve_lists import FILE_OPTIONS
@@ -190,16 +192,28 @@ class RunDirectory:
             CamdbenchError: the file cannot be written.
         """
         if usage:
-            path = usage_file(self.root, model, chunk, [row.explainer for row in usage])
+            path = unit_file(self.root, "usage", model, chunk, [row.explainer for row in usage])
             write_file(path, lambda path: save_table(usage_table(usage), path))
 
+    def write_predictions(self, model: str, chunk: int, explainers: Sequence[str], predictions: Mapping[str, tuple[int, float]]) -> None:
+        """Write predicted classes and their probabilities, by image of a chunk, before the parts of these explainers.
+
+        The file is named as that of the usage, by the explainers of the unit; `load_predictions` counts each image once.
+
+        Raises:
+            CamdbenchError: the file cannot be written.
+        """
+        if predictions:
+            path = unit_file(self.root, "predictions", model, chunk, explainers)
+            write_file(path, lambda path: save_table(prediction_table(predictions), path))
+
     def write(self, key: PartKey, rows: Sequence[Row], curves: pa.Table | None, maps: Mapping[str, Tensor] | None) -> None:
-        """Write a part, its rows last.
+        """Write a part, its rows last; without maps it has no file of these.
 
         Raises:
             CamdbenchError: a file cannot be written.
         """
-        if maps is not None:
+        if maps:
             from safetensors.torch import save  # its save_file hides the file from other users
 
             content = save(dict(maps))
@@ -250,7 +264,7 @@ def part_file(root: Path, kind: str, key: PartKey) -> Path:
     return folder / f"part-{key.chunk:05d}.{_SUFFIX.get(kind, 'parquet')}"
 
 
-def usage_file(root: Path, model: str, chunk: int, explainers: Iterable[str]) -> Path:
-    """Return the path of the usage of some explainers, in any order, on a chunk."""
+def unit_file(root: Path, kind: str, model: str, chunk: int, explainers: Iterable[str]) -> Path:
+    """Return the path of `usage` or `predictions` of some explainers, in any order, on a chunk."""
     name = hashlib.sha256("\n".join(sorted(set(explainers))).encode()).hexdigest()[:8]
-    return root / "usage" / f"model={quote(model, safe='')}" / f"part-{chunk:05d}-{name}.parquet"
+    return root / kind / f"model={quote(model, safe='')}" / f"part-{chunk:05d}-{name}.parquet"

@@ -21,6 +21,7 @@ from camdbench.functional.normalise import Normalisation
 from camdbench.models.classifier import Classifier
 from camdbench.runner.map_files import read_maps
 from camdbench.runner.run_directory import PartKey, part_file
+from camdbench.runner.view_maps import FIX
 from camdbench.tables.load import load_run
 
 MapSource = Callable[[Trace, Spec], Saliency]  # maps of an explainer on a batch: computed or read
@@ -85,7 +86,7 @@ class RunMaps:
         found = dict[tuple[int, int], Tensor]()
         for chunk in dict.fromkeys(own[0] for own in places if own is not None):
             wanted = {own[1] for own in places if own is not None and own[0] == chunk}
-            maps = _maps_of_part(part_file(self._run, "maps", PartKey(model, str(spec), chunk)), wanted)
+            maps = maps_of_part(part_file(self._run, "maps", PartKey(model, str(spec), chunk)), wanted)
             found |= {(chunk, place): own for place, own in maps.items()}
         return to_saliency(trace, [None if own is None else found.get(own) for own in places], how, self._run)
 
@@ -173,14 +174,18 @@ def _check_range(path: Path, maps: Mapping[str, Tensor], normalisation: str | No
             )
 
 
-def _maps_of_part(file: Path, places: Collection[int]) -> dict[int, Tensor]:
-    """Raw maps (h, w) of a part at some image positions; no others are read."""
+def maps_of_part(file: Path, places: Collection[int]) -> dict[int, Tensor]:
+    """Read raw maps (h, w) of a part at some image positions, and no others; empty if the file does not exist.
+
+    Raises:
+        CamdbenchError: the file is damaged.
+    """
     from safetensors import safe_open
 
     found = dict[int, Tensor]()
     if not file.is_file():
         return found
-    with reading(file, fix="delete the run directory and repeat the run", error=CamdbenchError), safe_open(file, "pt") as stored:
+    with reading(file, fix=FIX, error=CamdbenchError), safe_open(file, "pt") as stored:
         for size in (name.partition(".")[2] for name in stored.keys() if name.startswith("maps.")):  # noqa: SIM118 - no mapping
             maps, scale = stored.get_slice(f"maps.{size}"), stored.get_tensor(f"scale.{size}")
             for row, place in enumerate(stored.get_tensor(f"position.{size}").tolist()):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any, Literal
 
 from camdbench.core.errors import UsageError, unknown
@@ -10,7 +12,7 @@ from camdbench.core.progress import Progress
 from camdbench.core.settings import fields_of, takes
 from camdbench.runner.config import SCORE_OPTIONS, RunConfig, Specs
 from camdbench.runner.run import is_named, read_config, run
-from camdbench.tables.load import load_run
+from camdbench.tables.load import load_run, specs_of
 from camdbench.tables.result_rows import Rows
 
 if TYPE_CHECKING:
@@ -34,10 +36,12 @@ def score(
     third digit.
 
     Args:
-        saliency: a run directory made with `--save-maps raw`, whose given maps are scored too; or `.npy`, an array (N, h, w) in the
+        saliency: a run directory made with `--save-maps raw`, whose given maps are scored too, or explainers of another run whose maps are
+            small, so that they were stored raw; or `.npy`, an array (N, h, w) in the
             order of the data set's images; or `.npz` or `.h5`, such an array or arrays (h, w) named by image id.
         metrics: metric specs; metrics that re-run the explainer on perturbed images are refused.
-        **options: fields of `RunConfig`; for a run directory only data_root, weights, seed and execution options.
+        **options: fields of `RunConfig`; for a run directory only explainers, to score some of its own, data_root, weights, seed and
+            execution options.
         explainer_name: name of the maps of a file in rows; default: the file's name.
         normalisation: normalisation of the maps of a file: none, range, max or sigmoid.
         resources: models or data set as objects, as for `camdbench.run`.
@@ -80,13 +84,15 @@ def scoring(
         if explainer_name is not None:
             raise UsageError(f"--explainer-name = {explainer_name}: the maps of a run have the names of their explainers; omit the option")
         kept: dict[str, Any] = _config_of(path, given)
+    elif "explainers" in given:
+        raise UsageError(f"--explainers = {given['explainers']}: chooses maps of a run, and {path} is none; use --explainer-name")
     else:
         kept = {"explainers": [path.stem if explainer_name is None else explainer_name]}
-    return kept | given, resources
+    return {"save_maps": "none"} | kept | given, resources
 
 
 def _config_of(run_directory: Path, given: dict[str, Any]) -> dict[str, Any]:
-    """Return the configuration of a run; only resources, execution options and the seed may be replaced."""
+    """Return the configuration of a run, its explainers in `given`; only resources, execution options and the seed may be replaced."""
     about = load_run(run_directory)
     made = about.get("config", {})
     if made.get("save_maps", "none") == "none":
@@ -96,7 +102,37 @@ def _config_of(run_directory: Path, given: dict[str, Any]) -> dict[str, Any]:
         if item.name in given and not own and item.setting.role == "values" and item.name not in ("metrics", "seed"):
             raise UsageError(f"{item.flag} = {given[item.name]}: fixed by the run whose maps are scored; omit the option")
     kept = {name: value for name, value in made.items() if name not in ("metrics", "save_maps", "maps")}
-    kept |= {"explainers": [*made["explainers"], *about.get("given", {})]}
+    given |= {"explainers": _explainers_of(run_directory, about, given.get("explainers"))}
     file = run_directory / "run.yaml"
     export = read_config(file) if file.is_file() else {}
     return kept | {name: export[name] for name in ("models", "dataset") if not is_named(export.get(name))}
+
+
+def _explainers_of(run_directory: Path, about: Mapping[str, Any], asked: Specs | None) -> list[str]:
+    """Return the explainers of a run whose maps are scored: those asked for, or all.
+
+    Raises:
+        UsageError: one is none of the run, or its maps were not stored raw.
+    """
+    names = [*about["config"]["explainers"], *about["given"]]
+    chosen = specs_of(asked) or names
+    if strange := [name for name in chosen if name not in (*names, *about["explainers"])]:
+        raise UsageError(f"--explainers = {strange[0]}: no explainer of {run_directory}; choose from {', '.join(names)}")
+    if about["config"].get("save_maps") != "view":
+        return chosen
+    viewed = [name for name in chosen if name in about["given"] or _has_views(run_directory, about, name)]
+    if viewed:
+        command = f"camdbench run --config {quote(str(run_directory / 'run.yaml'))} --save-maps raw --out NEW"
+        exact = [name for name in chosen if name not in viewed]
+        other = f"; or score the others: --explainers {','.join(exact)}" if exact else ""
+        raise UsageError(f"{run_directory}: maps of {', '.join(viewed)} are kept for viewing; run with --save-maps raw: {command}{other}")
+    return chosen
+
+
+def _has_views(run_directory: Path, about: Mapping[str, Any], explainer: str) -> bool:
+    """Whether a part of an explainer holds maps that are to be seen."""
+    from camdbench.runner.run_directory import PartKey, part_file
+    from camdbench.runner.view_maps import has_views
+
+    folders = [part_file(run_directory, "maps", PartKey(model, explainer, 0)).parent for model in about["models"]]
+    return any(has_views(file) for folder in folders for file in sorted(folder.glob("part-*.safetensors")))

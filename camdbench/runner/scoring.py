@@ -25,11 +25,13 @@ from camdbench.metrics.common.inputs import Explain, MetricInputs
 from camdbench.metrics.common.result import MetricResult, check_result
 from camdbench.models.classifier import Classifier
 from camdbench.models.devices import clock
+from camdbench.runner.config import SaveMaps
 from camdbench.runner.joint_maps import ALONE, JointMaps
 from camdbench.runner.resources import ReferenceImages
 from camdbench.runner.results import BatchResult, MetricScores
 from camdbench.runner.saved_maps import MapSource
 from camdbench.runner.shared_work import SharedWork
+from camdbench.runner.view_maps import kept_maps
 
 _CPU_OUT_OF_MEMORY = ("can't allocate memory", "not enough memory")  # PyTorch's CPU allocator has no error class of its own
 _NOT_FINITE, _RETURNED_NAN = "the network's logits on altered images are not finite", "it returned NaN"  # of camdbench, of a user
@@ -50,7 +52,7 @@ def score_batch(
     seed: int,
     source: Callable[[Spec], MapSource] = lambda _: saliency,
     others: ReferenceImages | None = None,
-    keep_maps: bool = False,
+    keep_maps: SaveMaps = "none",
 ) -> Iterator[BatchResult]:
     """Explain and score one batch, explainer by explainer; explainers share the passes of one trace.
 
@@ -63,7 +65,7 @@ def score_batch(
         seed: seed of methods that draw random numbers.
         source: source of an explainer's maps.
         others: images for metrics that compare with other images.
-        keep_maps: whether results include raw maps.
+        keep_maps: maps that results include: none, view or raw.
 
     Raises:
         UsageError: the target class does not exist.
@@ -71,7 +73,7 @@ def score_batch(
     """
     trace = Trace(classifier, batch, target=target, seed=seed)
     explaining = [spec for spec in explainers if spec != NO_EXPLAINER and not isinstance(source(spec), JointMaps)]
-    work = SharedWork(trace, explaining, others)
+    work, known = SharedWork(trace, explaining, others), False
     for spec in explainers:
         own, maps, inputs, usage = metrics_for(spec, metrics), None, None, dict[str, Usage]()
         failure: tuple[Status, str] = "ok", ""
@@ -96,8 +98,20 @@ def score_batch(
             scores = _scores(trace, inputs, maps, own)
             usage["metrics"] = usage_of_metrics()
         work.done(spec)
-        raw = maps.raw.cpu() if keep_maps and maps is not None else None
-        yield BatchResult(str(spec), batch.ids, tuple(batch.labels.tolist()), tuple(trace.targets.tolist()), scores, usage, raw)
+        kept = (None, ()) if maps is None else kept_maps(maps, keep_maps, given=isinstance(source(spec), JointMaps))
+        logits = trace.known_logits if inputs is None else inputs.logits
+        predicted = () if known or logits is None else _predictions(logits)
+        known = known or bool(predicted)
+        labels, targets = tuple(batch.labels.tolist()), tuple(trace.targets.tolist())
+        yield BatchResult(str(spec), batch.ids, labels, targets, scores, usage, *kept, predicted)
+
+
+def _predictions(logits: Tensor) -> tuple[tuple[int, float], ...]:
+    """Class of the highest probability and this probability of each image, from logits (B, C); -1 and NaN if they are not finite."""
+    whole = logits.detach().cpu().double()
+    classes = torch.where(whole.isfinite().all(1), whole.argmax(1), -1)
+    highest = whole.softmax(1).gather(1, classes.clamp_min(0)[:, None]).squeeze(1)
+    return tuple(zip(classes.tolist(), highest.tolist(), strict=True))
 
 
 def is_out_of_memory(error: BaseException) -> bool:

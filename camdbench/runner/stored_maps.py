@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from torch import Tensor
+from PIL import Image
 
-from camdbench.core.errors import CamdbenchError
-from camdbench.core.files import reading
 from camdbench.core.spec import parse_spec
 from camdbench.explainers.common.saliency import finish, normalisation_of
 from camdbench.functional.normalise import Normalisation
 from camdbench.runner.run_directory import PartKey, part_file
-from camdbench.runner.saved_maps import unpack
+from camdbench.runner.saved_maps import maps_of_part
+from camdbench.runner.view_maps import decoded, view_of_part
 
 
 class StoredMaps:
-    """Stored maps by model, explainer and image.
+    """Stored maps by model, explainer and image, each read when it is asked for.
 
     Args:
         run: the run directory.
@@ -35,7 +33,9 @@ class StoredMaps:
         }
 
     def finished(self, model: str, explainer: str, image: str, size: tuple[int, int]) -> np.ndarray | None:
-        """Return a map (H, W) in [0, 1] as it was scored, NaN where it is not finite; None if the run has none.
+        """Return a map (H, W) in [0, 1] as it was scored, 0 if it is not finite; None if the run has none.
+
+        Of a map that was stored to be seen, the picture, enlarged.
 
         Args:
             model: name of the model in rows.
@@ -46,21 +46,31 @@ class StoredMaps:
         Raises:
             CamdbenchError: the file of the map is damaged.
         """
-        if image not in self._place_of:
-            return None
-        chunk, place = self._place_of[image]
-        raw = _maps_of(part_file(self._run, "maps", PartKey(model, explainer, chunk))).get(place)
+        if (stored := self.view(model, explainer, image)) is None:
+            return self.exact(model, explainer, image, size)
+        return np.asarray(Image.fromarray(decoded(stored)).resize((size[1], size[0]), Image.Resampling.BILINEAR))
+
+    def exact(self, model: str, explainer: str, image: str, size: tuple[int, int]) -> np.ndarray | None:
+        """Return a map that was stored raw; None for other maps. Arguments and errors as of `finished`."""
+        file, place = self._file(model, explainer, image)
+        raw = None if file is None else maps_of_part(file, {place}).get(place)
         if raw is None:
             return None
         how = self._recorded.get(explainer) or normalisation_of(parse_spec(explainer))
         return finish(raw[None], size, how).maps[0].numpy()
 
+    def view(self, model: str, explainer: str, image: str) -> bytes | None:
+        """Return the picture of a map that was stored to be seen, as WebP; None for other maps.
 
-@lru_cache(maxsize=64)
-def _maps_of(file: Path) -> dict[int, Tensor]:
-    from safetensors.torch import load_file
+        Raises:
+            CamdbenchError: the file of the map is damaged.
+        """
+        file, place = self._file(model, explainer, image)
+        return None if file is None else view_of_part(file, place)
 
-    if not file.is_file():
-        return {}
-    with reading(file, fix="delete the run directory and repeat the run", error=CamdbenchError):
-        return unpack(load_file(file))
+    def _file(self, model: str, explainer: str, image: str) -> tuple[Path | None, int]:
+        """The file of a map, which may not exist, and the position of the image in it."""
+        if image not in self._place_of:
+            return None, 0
+        chunk, place = self._place_of[image]
+        return part_file(self._run, "maps", PartKey(model, explainer, chunk)), place

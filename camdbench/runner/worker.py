@@ -28,6 +28,7 @@ from camdbench.runner.results import BatchResult, MetricScores, curve_table, tot
 from camdbench.runner.run_directory import PartKey, RunDirectory
 from camdbench.runner.saved_maps import pack
 from camdbench.runner.scoring import is_out_of_memory, metrics_for, score_batch
+from camdbench.runner.view_maps import pack_views
 
 if TYPE_CHECKING:
     from camdbench.runner.prepare import Unit
@@ -123,22 +124,12 @@ class Worker:
             UsageError: the target rule cannot be met.
             CamdbenchError: a part cannot be written.
         """
-        left = unit.explainers if self.directory is None else self._unfinished(unit, self.directory)
-        done = self._run(replace(unit, explainers=left), loader)
-        return replace(done, unit=unit, skipped=len(unit.explainers) - len(left))
-
-    def _unfinished(self, unit: Unit, directory: RunDirectory) -> tuple[Spec, ...]:
-        """Explainers of a unit that no other session has finished since the units were listed."""
-        name = self.resources.row_name(self.resources.working.classifier(unit.model))
-        return tuple(spec for spec in unit.explainers if not directory.is_done(PartKey(name, str(spec), unit.chunk), now=True))
-
-    def _run(self, unit: Unit, loader: SampleLoader | None) -> UnitSummary:
         classifier, data = self.resources.working.classifier(unit.model), self.resources.images
-        before = classifier.passes
+        name, before = self.resources.row_name(classifier), classifier.passes
         _reset_peak(classifier.device)
         items: Iterable[Read] = (loader or SampleLoader(data, [unit], self.resources.workers)).take(unit)
-        name = self.resources.row_name(classifier)
-        root = None if self.directory is None else self.directory.root
+        root, asked = None if self.directory is None else self.directory.root, unit
+        unit = replace(asked, explainers=self._unfinished(asked, name))
         with torch.inference_mode(mode=False), classifier.frozen(), self._partial(name, unit) as partial, closing(MapSpool(root)) as spool:
             if results := partial.load(unit.explainers):  # of images that can still be read, so all are read first
                 items = list(items)
@@ -152,7 +143,16 @@ class Worker:
                 self._write(self.directory, name, unit, results, spool, images.damaged, classifier.device)
             partial.clear()
         kept = tuple(results) if self.directory is None else ()
-        return UnitSummary(unit, classifier.passes - before, self.batch_size, machine(classifier.device), images.boxes_dropped, kept)
+        skipped = len(asked.explainers) - len(unit.explainers)
+        passes, where = classifier.passes - before, machine(classifier.device)
+        return UnitSummary(asked, passes, self.batch_size, where, images.boxes_dropped, kept, skipped)
+
+    def _unfinished(self, unit: Unit, name: str) -> tuple[Spec, ...]:
+        """Explainers of a unit that no other session has finished since the units were listed."""
+        if self.directory is None:
+            return unit.explainers
+        done = {str(spec): self.directory.is_done(PartKey(name, str(spec), unit.chunk), now=True) for spec in unit.explainers}
+        return tuple(spec for spec in unit.explainers if not done[str(spec)])
 
     def _partial(self, name: str, unit: Unit) -> PartialResults:
         return PartialResults(None if self.directory is None else self.directory.partial(name, unit.chunk))
@@ -174,7 +174,7 @@ class Worker:
                     continue
                 try:
                     moved = part.to(classifier.device)
-                    for result in score_batch(classifier, moved, left, asked.metrics, **given, keep_maps=asked.save_maps):
+                    for result in score_batch(classifier, moved, left, asked.metrics, **given, keep_maps=asked.config.save_maps):
                         left = left[1:]
                         yield result
                 except Exception as error:
@@ -197,7 +197,7 @@ class Worker:
         damaged: Sequence[UnreadableImage],
         device: torch.device,
     ) -> None:
-        """Write the usage of the unit, then the part of each explainer: a part whose rows exist has its usage."""
+        """Write usage and predictions of the unit, then the part of each explainer: a part whose rows exist has both."""
         ids = self.resources.images.ids[unit.start : unit.stop]
         own = {str(spec): [result for result in results if result.explainer == str(spec)] for spec in unit.explainers}
         images, peak = len(ids) - len(damaged), _peak_mb(device)
@@ -206,6 +206,8 @@ class Worker:
             UsageRow(spec, stage, images, **asdict(one.passes), seconds=one.seconds, peak_memory_mb=peak) for spec, stage, one in usage
         ]
         directory.write_usage(model, unit.chunk, spent)
+        named = (pair for result in results for pair in zip(result.ids, result.predicted, strict=False))
+        directory.write_predictions(model, unit.chunk, list(own), {image: top for image, top in named if top[0] >= 0})
         for spec, mine in own.items():
             self._write_part(directory, PartKey(model, spec, unit.chunk), mine, spool, damaged, ids)
 
@@ -232,7 +234,8 @@ class Worker:
         }
         rows = [row for result in (*own, *failed) for row in result.rows(facts, self._protocols)]
         rows.sort(key=lambda row: order[row.image])
-        maps = pack(spool.maps(key.explainer), ids) if asked.save_maps else None
+        maps = pack(spool.maps(key.explainer), ids)
+        maps |= pack_views({image: view for result in own for image, view in zip(result.ids, result.views, strict=False)}, ids)
         directory.write(key, rows, curve_table(own), maps)
 
     def _failed(self, explainer: Spec, ids: tuple[str, ...], labels: tuple[int, ...], reason: str) -> BatchResult:

@@ -77,6 +77,19 @@ class RunCurves:
                 found.setdefault(block.curve, _Matrix(len(images))).add(rows, block.x, block.y)
         return {name: (found[name].x, found[name].y) for name in sorted(found)}
 
+    def cells(self) -> set[tuple[str, str, str]]:
+        """Return model, explainer and metric of every cell that has curves; only the names are read.
+
+        Raises:
+            CamdbenchError: a file is damaged or cannot be read.
+        """
+        found = set[tuple[str, str, str]]()
+        for folder in self.folders:
+            for part, table in read_parts(folder, "curves", ["metric"]):
+                names = table.column("metric").unique().to_pylist()
+                found |= {(part.model, str(part.explainer), str(name)) for name in names}
+        return found
+
 
 class FrameCurves:
     """Curves in memory.

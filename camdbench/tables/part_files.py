@@ -35,12 +35,13 @@ _NAME = re.compile(r"part-(?P<one>\d{5,6})(-[0-9a-f]{8})?\.parquet|pack-(?P<firs
 _LISTINGS = 4  # the first, and three after a file has gone
 _GONE = (errno.ENOENT, errno.ESTALE)  # the second on NFS
 _PARTITIONS = ("model", "explainer")  # in the path
-_INTEGERS = frozenset({"label", "target", "images", "forward", "backward", "tail_forward", "tail_backward", CHUNK})
-_NUMBERS = frozenset({"value", "x", "seconds", "peak_memory_mb"})
+_INTEGERS = frozenset({"label", "target", "predicted", "images", "forward", "backward", "tail_forward", "tail_backward", CHUNK})
+_NUMBERS = frozenset({"value", "x", "probability", "seconds", "peak_memory_mb"})
 _OF_LISTS = {"x": "text", "value": "lists of numbers"}  # of curves since schema 3
 FIXES = {
     "rows": "delete it and run the same command again",
     "curves": "delete it and the file of the same numbers under rows/, and run the same command again",
+    "predictions": "delete it; the predicted classes of its images are then unknown, their values are not affected",
     "usage": "delete it; the usage of its images is then unknown, their values are not affected",
 }
 
@@ -191,7 +192,7 @@ def _read(
     wanted = {*columns} | ({"metric"} if metrics is not None else set())
     wanted |= {CHUNK, "explainer"} if part.explainer is None else {CHUNK} if len(held) > 1 else set()
     with reading(part.path, fix=FIXES[kind], error=CamdbenchError):
-        for table in _row_groups(part, kind, held, sorted(wanted)):
+        for table in row_groups(part, kind, held, sorted(wanted)):
             if part.explainer is None:
                 table = drop_seen(table, seen)
             elif len(held) > 1:
@@ -232,8 +233,8 @@ def drop_seen(table: pa.Table, seen: set[tuple[str, int]]) -> pa.Table:
     return table.filter(new)
 
 
-def _row_groups(part: PartFile, kind: str, held: range, names: Sequence[str]) -> Iterator[pa.Table]:
-    """Yield columns of each row group of a file, their types checked; what its path says becomes columns."""
+def row_groups(part: PartFile, kind: str, held: range, names: Sequence[str]) -> Iterator[pa.Table]:
+    """Yield columns of each row group of a file, their types checked; what its path says, model or chunk too, becomes columns."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 

@@ -20,6 +20,18 @@ _HASHES = ("code", "class_names")
 _SHOWN = 4  # characters of a hash, if they differ
 
 
+class NotPooled(UsageError):
+    """Runs that cannot be pooled.
+
+    Attributes:
+        difference: names of two runs, and what keeps them from being pooled.
+    """
+
+    def __init__(self, difference: str) -> None:
+        super().__init__(f"{difference}; --across compares equal cells")
+        self.difference = difference
+
+
 class Pooled(NamedTuple):
     """One or more runs, read as one.
 
@@ -47,7 +59,8 @@ def load_pooled(runs: Sequence[str | Path | Pooled]) -> Pooled:
     metric, the layers of an explainer and the code of a plug-in that two runs have. The table is then that of one run.
 
     Raises:
-        UsageError: no run, or runs that cannot be pooled; names the first difference.
+        UsageError: no run.
+        NotPooled: runs that cannot be pooled; names the first difference.
     """
     if not runs:
         raise UsageError("no run: give a run directory")
@@ -58,7 +71,7 @@ def load_pooled(runs: Sequence[str | Path | Pooled]) -> Pooled:
     for place, second in enumerate(records):
         for first in records[:place]:
             if difference := next(_differences(first, second), ""):
-                raise UsageError(f"{first['run']} and {second['run']} cannot be pooled: {difference}; --across compares equal cells")
+                raise NotPooled(f"{first['run']} and {second['run']} cannot be pooled: {difference}")
     parts = [load_cells(folder) for folder in folders]
     _refuse_equal_cells(parts, records)
     return Pooled(_merged(records), join_cells(parts), folders)
@@ -129,10 +142,7 @@ def _refuse_equal_cells(parts: Sequence[Cells], records: Sequence[Mapping[str, A
     for part, about in zip(parts, records, strict=True):
         cells = list(part.keys[_CELL].drop_duplicates().itertuples(index=False, name=None))
         if twice := next((cell for cell in cells if cell in seen), None):
-            raise UsageError(
-                f"{seen[twice]} and {about['run']} cannot be pooled: both have {twice[1]} × {twice[2]} on {twice[0]}; "
-                "--across compares equal cells"
-            )
+            raise NotPooled(f"{seen[twice]} and {about['run']} cannot be pooled: both have {twice[1]} × {twice[2]} on {twice[0]}")
         seen |= dict.fromkeys(cells, about["run"])
 
 

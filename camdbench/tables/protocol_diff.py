@@ -61,8 +61,8 @@ def _metrics(first: str, second: str) -> list[tuple[str, str, str, str]]:
 def _runs(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:
     found = _differences("request", _config(first), _config(second))
     found += _differences("data", _data(first), _data(second))
-    for name in _union(first["models"], second["models"]):
-        found += _differences(name, first["models"].get(name, {}), second["models"].get(name, {}))
+    for label, mine, theirs in _model_pairs(first["models"], second["models"]):
+        found += _differences(label, mine, theirs)
     found += _differences("code", {"camdbench": first.get("code")}, {"camdbench": second.get("code")})
     found += _differences("code", first.get("plugins", {}), second.get("plugins", {}))
     mine, theirs = _by_name(first["metrics"]), _by_name(second["metrics"])
@@ -76,6 +76,13 @@ def _runs(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[tuple[str
     found += [("metrics", ONLY_A, ", ".join(alone.first), _ABSENT)] * bool(alone.first)
     found += [("metrics", ONLY_B, _ABSENT, ", ".join(alone.second))] * bool(alone.second)
     return found
+
+
+def _model_pairs(mine: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any], Mapping[str, Any]]]:
+    """Return label and facts of the models of two runs, paired by name; also those of runs with one model each."""
+    if len(mine) == len(theirs) == 1 and mine.keys() != theirs.keys():
+        return [(f"{next(iter(mine))} / {next(iter(theirs))}", *mine.values(), *theirs.values())]
+    return [(name, mine.get(name, {}), theirs.get(name, {})) for name in _union(mine, theirs)]
 
 
 def _config(record: Mapping[str, Any]) -> dict[str, Any]:

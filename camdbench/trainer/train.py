@@ -15,7 +15,7 @@ from camdbench.core.errors import UsageError
 from camdbench.core.files import read_json
 from camdbench.core.provenance import git_revision, now, versions
 from camdbench.core.registries import losses
-from camdbench.core.written_files import make_folder
+from camdbench.core.written_files import check_folder
 from camdbench.datasets.loading import default_workers
 from camdbench.models.classifier import Classifier
 from camdbench.models.devices import pick_device
@@ -150,7 +150,7 @@ def _train(
     source: NetworkSource | None,
 ) -> Path:
     if accelerator.is_main_process:
-        make_folder(out, "--out")
+        check_folder(out, "--out")
     code = None if source is None else source.code
     origin: dict[str, object] = {"versions": versions(), "git": git_revision()}  # of the loaded code; files may change during the run
     train_images = splits[plan.data.train].partly_labelled(plan.data.labelled_fraction, plan.seed)

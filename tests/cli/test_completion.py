@@ -29,7 +29,7 @@ def offered(*words: str, shell: str = "zsh") -> list[str]:
     [
         (["summ"], ["summarise"]),
         (["run", "--save-m"], ["--save-maps"]),
-        (["run", "--save-maps", ""], ["none", "raw"]),
+        (["run", "--save-maps", ""], ["none", "view", "raw"]),
         (["run", "-e", "fakecam,opti"], ["fakecam,opticam"]),
         (["run", "--explainers=fakecam,opti"], ["--explainers=fakecam,opticam"]),
         (["run", "-e", "mine=opti"], ["mine=opticam"]),

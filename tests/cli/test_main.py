@@ -62,7 +62,7 @@ def test_defaults_do_not_depend_on_the_extras_installed(capsys: pytest.CaptureFi
         timm_zoo.names.cache_clear()
 
 
-@pytest.mark.parametrize(("words", "examples"), [([], 3), (["run"], 5), (["score"], 3), (["diff"], 2), (["data", "make-masks"], 2)])
+@pytest.mark.parametrize(("words", "examples"), [([], 3), (["run"], 6), (["score"], 3), (["diff"], 2), (["data", "make-masks"], 2)])
 def test_each_example_stands_on_a_line_of_its_own(words: list[str], examples: int, capsys: pytest.CaptureFixture[str]):
     assert run_cli([*words, "--help"]) == 0
     text = capsys.readouterr().out

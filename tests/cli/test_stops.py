@@ -77,6 +77,8 @@ def test_a_signal_behind_an_error_of_the_output_counts() -> None:
 def start(words: list[str], folder: Path) -> None:
     """Run a command in a process of its own session, whose output is a file."""
     os.setsid()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # a shell or nohup may have made the tests ignore them
+        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
     os.chdir(folder)
     multiprocessing.set_start_method("fork", force=True)
     output = os.open("output", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
@@ -145,6 +147,8 @@ def test_signals_that_are_ignored_stay_ignored_and_the_api_installs_none() -> No
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD)}
     assert not any(getattr(handler, "__module__", "").startswith("camdbench") for handler in before.values())
     try:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
         catch_stops()
         assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN

@@ -47,7 +47,10 @@ class TestReplacing:
 
     def test_writers_with_one_process_number_do_not_meet(self, tmp_path: Path) -> None:
         """As in two containers, whose processes have equal numbers and share a folder."""
-        file, text = tmp_path / "part", "import os, sys, pathlib; from camdbench.core.files import replacing; os.getpid = lambda: 7\n"
+        file, text = (
+            tmp_path / "part",
+            "import os, sys, pathlib; from camdbench.core.written_files import replacing; os.getpid = lambda: 7\n",
+        )
         text += "for n in range(200):\n    with replacing(pathlib.Path(sys.argv[1])) as t: t.write_text(sys.argv[2] * 100_000)"
         running = [subprocess.Popen([sys.executable, "-c", text, str(file), own], stderr=subprocess.PIPE, text=True) for own in "ab"]
         assert [process.communicate()[1] for process in running] == ["", ""]

@@ -85,7 +85,7 @@ def test_a_new_field_is_part_of_the_identity_if_values_depend_on_it():
 def test_every_option_of_run_is_a_field_and_every_field_an_option():
     from camdbench.cli.run import command as run
 
-    flags = {parameter.name for parameter in run.params} - {"plugin", "as_json", "quiet", "verbose", "config", "dry_run", "own"}
+    flags = {parameter.name for parameter in run.params} - {"plugin", "as_json", "quiet", "verbose", "config", "dry_run", "own", "reports"}
     keywords = set(inspect.signature(camdbench.run).parameters) - {"config", "resources", "progress", "own"}
     assert flags - set(DATA_OPTIONS) == keywords - set(DATA_OPTIONS) == {item.name for item in fields_of(RunConfig)}
     assert set(DATA_OPTIONS) - flags == {"labels", "boxes", "masks"}  # of images in Python
@@ -99,7 +99,7 @@ def test_every_option_of_run_is_a_field_and_every_field_an_option():
         ({"depth": 1}, "^--depth 1: expected at least 2$"),
         ({"depth": "many"}, "^--depth many: expected a integer|^--depth many: expected an? "),
         ({"executor": "rey"}, "no executor 'rey'; did you mean 'ray'"),
-        ({"save_maps": True}, "--save-maps True: expected 'none' or 'raw'"),
+        ({"save_maps": True}, "--save-maps True: expected 'none', 'view' or 'raw'"),
         ({"mean": "grey"}, "--mean grey: "),
         ({"batch_size": None}, "--batch-size None: "),
         ({"target": True}, "--target True: expected no bool"),

@@ -98,7 +98,9 @@ def test_no_other_module_decides() -> None:
         "core/allocator.py",  # bytes of a block
         "functional/imputation.py",  # the block of a linear solver
         "tables/paired_rows.py",  # values of tables
-        "runner/config.py",  # images in a part file
+        "runner/prepare.py",  # images in a part file
+        "tables/load_cells.py",  # rows read at a time
+        "tables/part_files.py",  # name of a column
         "reporting/overlay.py",  # the longest side of a figure
         "metrics/common/quantus_bridge.py",  # a unit of map values
     }

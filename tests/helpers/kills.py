@@ -27,6 +27,7 @@ from safetensors.torch import load_file
 from camdbench.cli.main import run_cli
 from camdbench.runner import partial_results
 from camdbench.tables.load import load_curves, load_rows
+from camdbench.tables.predictions import load_predictions
 from helpers.processes import forkserver
 
 _DATA = "shortcuts(size=32)"
@@ -83,9 +84,10 @@ class Count:
 
 
 def result_of_run(out: Path) -> dict[str, Any]:
-    """Rows, curves and maps of a run, as bytes."""
+    """Rows, curves, maps and predicted classes of a run, as bytes."""
     rows, curves = load_rows(out), load_curves(out)
     found: dict[str, Any] = {"rows": rows.drop(columns="run").to_csv(index=False), "curves": _sorted(curves)}
+    found["predicted"] = load_predictions(out).drop(columns="probability").to_csv(index=False)
     found |= {f"maps {path.relative_to(out)}": _bytes(path) for path in sorted(out.glob("maps/**/[!.]*.safetensors"))}
     return found
 

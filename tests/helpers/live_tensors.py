@@ -7,6 +7,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 
 from torch import Tensor
+from torch.nn import Parameter
 
 
 @contextmanager
@@ -22,5 +23,5 @@ def without_collection() -> Generator[None]:
 
 def live_tensors() -> tuple[int, int]:
     """Number of live tensors, and bytes of their memory."""
-    found = [own for own in gc.get_objects() if issubclass(type(own), Tensor)]
+    found = [own for own in gc.get_objects() if type(own) in (Tensor, Parameter)]  # not those without memory of torch.compile
     return len(found), sum({own.untyped_storage().data_ptr(): own.untyped_storage().nbytes() for own in found}.values())

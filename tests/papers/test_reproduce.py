@@ -186,8 +186,11 @@ def test_a_recipe_in_full_trains_each_seed_measures_them_and_compares(tmp_path: 
 class TestCommand:
     def test_a_table_with_ours_beside_the_papers(self, capsys: Said) -> None:
         words = ["reproduce", "cfce-table2", "--small", "--limit", "2", "--device", "cpu", "--out", "out", "--method", "Cross-Entropy"]
-        assert run_cli(words) == 0
+        assert run_cli([*words, "--report"]) == 0
         out, err = capsys.readouterr()
+        pages = sorted(run.resolve() / "report.html" for run in Path("out/runs").iterdir())
+        assert sorted(line for line in err.splitlines() if line.startswith("open ")) == [f"open {page.as_uri()}" for page in pages]
+        assert all(page.is_file() for page in pages)
         assert "94.25" in out
         assert "6 cells: 6 small" in out
         assert "runs and tables: out" in err

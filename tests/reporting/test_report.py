@@ -19,7 +19,7 @@ from PIL import Image
 import camdbench
 from camdbench.cli.main import run_cli
 from camdbench.core.errors import UsageError
-from camdbench.reporting.report_tables import image_command
+from camdbench.reporting.report_provenance import image_command
 
 EVIL = "<img src=x onerror=alert(1)>"
 
@@ -43,7 +43,7 @@ class Reader(HTMLParser):
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("report") / "run"
-    camdbench.run("gradcam,saliency,uniform", "ad,ag,insertion", limit=4, save_maps="raw", out=out)
+    camdbench.run("gradcam,saliency,uniform", "ad,ag,insertion", limit=4, out=out)
     return out
 
 
@@ -60,7 +60,7 @@ def test_values_are_those_of_the_run_and_the_summary(run: Path, tmp_path: Path):
     reader.feed(page.read_text(encoding="utf-8"))
     summary = camdbench.summarise(run)
     means = summary.pivot_table(index="explainer", columns="metric", values="mean", sort=False, dropna=False)
-    for line, row in zip(reader.rows, means.to_numpy(), strict=True):
+    for line, row in zip(reader.rows[: len(means)], means.to_numpy(), strict=True):  # those of charts follow
         np.testing.assert_array_equal(line[: len(row)], row)
 
 
@@ -82,8 +82,32 @@ def test_pictures_are_those_of_the_run(run: Path, tmp_path: Path):
     for name in ("gradcam", "saliency"):
         found = np.asarray(Image.open(io.BytesIO(base64.b64decode(image["maps"]["shortcuts-ce"][name][0]))).convert("L")) / 255
         assert np.abs(found - maps[name].maps[0].numpy()).mean() < 0.02, name
+    probabilities = classifier.network((own.image[None] - classifier.mean) / classifier.std).softmax(1)[0].detach().numpy()
+    index, name, probability = image["predictions"]["shortcuts-ce"]
+    assert (index, name) == (probabilities.argmax(), dataset.classes[index])
+    assert probability == pytest.approx(probabilities.max(), abs=1e-4)
     others = [np.asarray(Image.open(io.BytesIO(base64.b64decode(own[0])))).mean() for own in image["maps"]["shortcuts-ce"].values()]
     assert len(set(others)) == 3
+
+
+def test_maps_are_those_of_any_kind_of_storage_and_given_ones_are_named(tmp_path: Path):
+    maps = {"theirs": np.random.default_rng(0).random((2, 8, 8))}
+    found = dict[str, dict[str, np.ndarray]]()
+    for kind in ("view", "raw"):
+        camdbench.run("gradcam,saliency", "ad", maps=maps, limit=2, device="cpu", save_maps=kind, out=tmp_path / kind)
+        page = camdbench.report(tmp_path / kind).file
+        own = data_of(page)["images"][1]["maps"]["shortcuts-ce"]
+        found[kind] = {name: np.asarray(Image.open(io.BytesIO(base64.b64decode(own[name][0]))).convert("L")) / 255 for name in own}
+        note = "Maps of theirs are not shown, as they were given; --save-maps raw stores copies of them."
+        assert (note in page.read_text(encoding="utf-8")) == (kind == "view")
+    assert (list(found["view"]), list(found["raw"])) == (["gradcam", "saliency"], ["gradcam", "saliency", "theirs"])
+    assert np.array_equal(found["view"]["gradcam"], found["raw"]["gradcam"])
+    assert np.abs(found["view"]["saliency"] - found["raw"]["saliency"]).mean() < 0.02
+    camdbench.score(tmp_path / "raw", "ai", device="cpu", out=tmp_path / "scores")
+    text = camdbench.report(tmp_path / "scores").file.read_text(encoding="utf-8")
+    assert "Maps are not shown, as scores store none; give the run that has them too: camdbench report RUN SCORES." in text
+    both = data_of(camdbench.report(tmp_path / "scores", tmp_path / "raw", out=tmp_path / "both.html").file)
+    assert list(both["images"][0]["maps"]["shortcuts-ce"]) == ["gradcam", "saliency", "theirs"]
 
 
 def test_the_page_asks_for_nothing_and_runs_its_own_scripts_alone(run: Path, tmp_path: Path):
@@ -120,7 +144,6 @@ def test_foreign_text_is_text(tmp_path: Path):
         data_root=tmp_path / "pictures",
         classes="positions",
         target="predicted",
-        save_maps="raw",
         out=tmp_path / "run",
     )
     page = camdbench.report(tmp_path / "run").file
@@ -145,12 +168,13 @@ def test_a_run_without_maps_or_data_shows_the_rest_and_says_how_to_get_them(tmp_
         data_root=tmp_path / "pictures",
         classes="positions",
         target="predicted",
+        save_maps="none",
         out=tmp_path / "run",
     )
     (tmp_path / "pictures").rename(tmp_path / "moved")
     page = camdbench.report(tmp_path / "run").file
     text = html.unescape(page.read_text(encoding="utf-8"))
-    assert "Maps are not shown, as the run stored none; repeat it with --save-maps raw." in text
+    assert "Maps are not shown, as the run stored none; repeat it with --save-maps view." in text
     assert "Inputs are not shown" in text
     assert "--data-root" in text
     assert data_of(page)["images"][0]["input"] == ""

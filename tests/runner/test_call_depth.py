@@ -29,4 +29,4 @@ def test_an_explainer_is_nine_calls_below_the_command(tmp_path: Path):
         return trace.images.mean(1)
 
     assert run_cli(["run", "-q", "-e", "deep", "-m", "ad", "--limit", "2", "--device", "cpu", "--out", str(tmp_path / "run")]) == 0
-    assert seen[::-1] == ["run_cli", "command", "run", "local", "run", "_compute", "score_batch", "saliency"]  # and the explainer
+    assert seen[::-1] == ["run_cli", "command", "complete", "local", "run", "_compute", "score_batch", "saliency"]  # and the explainer

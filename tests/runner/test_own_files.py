@@ -101,21 +101,21 @@ def test_no_own_files_no_folder_and_wrong_plugins_are_refused(tmp_path: Path, ca
 
 def test_two_sessions_that_copy_at_once_keep_both_files_and_list_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     (tmp_path / "cam.py").write_text("mine")
-    own, others = tmp_path / "run" / "own", {"creating": "cam.py", "replacing": "late.py"}  # written by the other session just before
+    own, others = tmp_path / "run" / "own", {"creating": "cam.py", "write_whole": "late.py"}  # written by the other session just before
 
     def overtaken(name: str) -> None:
         done = getattr(own_files, name)
 
-        def write(path: Path) -> AbstractContextManager[Path]:
+        def write(path: Path, *content: str, resumes: bool) -> AbstractContextManager[Path] | None:
             if (other := others.pop(name, None)) is not None:
                 own.mkdir(parents=True, exist_ok=True)
                 (own / other).write_text("theirs")
-            return done(path)
+            return done(path, *content, resumes=resumes)
 
         monkeypatch.setattr(own_files, name, write)
 
     overtaken("creating")
-    overtaken("replacing")
+    overtaken("write_whole")
     own_files.write_own_files(tmp_path / "run", {"plugins": [str(tmp_path / "cam.py")]})
     name = f"cam-{hashlib.sha256(b'mine').hexdigest()[:8]}.py"
     assert {path.name: path.read_text() for path in own.glob("*.py")} == {"cam.py": "theirs", name: "mine", "late.py": "theirs"}

@@ -20,6 +20,7 @@ from camdbench.runner import partial_results
 from camdbench.runner.partial_results import PartialResults
 from camdbench.runner.results import BatchResult
 from camdbench.tables.load import load_curves, load_run, load_usage
+from camdbench.tables.predictions import load_predictions
 
 EXPENSIVE = "opticam(iterations=4)"
 REQUEST: dict[str, Any] = {"metrics": "ad", "limit": 20, "batch_size": 4, "device": "cpu", "models": "shortcuts-ce"}
@@ -74,15 +75,17 @@ def test_what_was_found_before_an_interrupt_is_not_found_again(tmp_path: Path, s
 
 
 def test_curves_maps_and_costs_survive_too(tmp_path: Path, stopper: Any):
-    more = {"metrics": "ad,insertion(step=32)", "save_maps": "raw"}
+    more = {"metrics": "ad,insertion(step=32)", "save_maps": "view"}  # raw maps of one explainer, pictures of the other
     camdbench.run(out=tmp_path / "whole", **REQUEST | more)
     interrupted(stopper, tmp_path / "cut", **more)
     camdbench.run(out=tmp_path / "cut", **REQUEST | more)
     pd.testing.assert_frame_equal(load_curves(tmp_path / "whole"), load_curves(tmp_path / "cut"), check_exact=True)
     counted = ["explainer", "stage", "images", "forward", "backward", "tail_forward", "tail_backward"]
     pd.testing.assert_frame_equal(load_usage(tmp_path / "whole")[counted], load_usage(tmp_path / "cut")[counted])
+    pd.testing.assert_frame_equal(load_predictions(tmp_path / "whole"), load_predictions(tmp_path / "cut"))
     files = sorted(file.relative_to(tmp_path / "whole") for file in (tmp_path / "whole" / "maps").rglob("*.safetensors"))
     assert len(files) == 2
+    assert sorted("view.bytes" in load_file(tmp_path / "whole" / file) for file in files) == [False, True]
     for file in files:
         mine, theirs = load_file(tmp_path / "whole" / file), load_file(tmp_path / "cut" / file)
         assert mine.keys() == theirs.keys()

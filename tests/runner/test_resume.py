@@ -57,10 +57,11 @@ def test_a_run_killed_before_any_step_on_the_disk_ends_with_the_rows_of_one_that
     with killed.photographed(out, tmp_path / "killed") as copies:
         killed.run(out=out, **REQUEST)
     expected, passes, halves = rows(out), usage(out), [half.relative_to(copy).parts[0] for copy in copies for half in copy.rglob(".*.tmp")]
-    assert {kind: halves.count(kind) for kind in ("sessions", "partial", "usage", "rows")} == {
+    assert {kind: halves.count(kind) for kind in ("sessions", "partial", "usage", "predictions", "rows")} == {
         "sessions": 4,  # at its start, after each of two chunks, at its end
         "partial": 8,  # for each of four batches and two explainers
         "usage": 2,  # for each of two chunks
+        "predictions": 2,
         "rows": 4,  # for each of two chunks and two explainers
     }
     for copy in copies:
@@ -83,7 +84,7 @@ def test_usage_of_explainers_that_come_later_is_that_of_one_session(tmp_path: Pa
 def test_processes_killed_one_after_the_other_end_with_the_rows_of_one_that_was_not(tmp_path: Path) -> None:
     out, found = tmp_path / "killed", list[frozenset[Path]]()
     killed.run(out=tmp_path / "whole", **REQUEST)
-    for step in (2, 3, 6, 4, 10):  # behind run.json, between partial results, behind usage, between two rows, in the second chunk
+    for step in (2, 3, 6, 7, 13):  # behind run.json, between partial results, behind usage, between two rows, in the second chunk
         die(step, out=out, **REQUEST)
         found.append(frozenset(file for file in out.rglob("[!.]*.*") if "sessions" not in file.parts))
     for before, after in pairwise(found):  # each went further than the one before: partial results make way for rows

@@ -17,7 +17,7 @@ from camdbench.core.errors import CamdbenchError, UsageError
 from camdbench.core.row import Row
 from camdbench.core.written_files import replacing
 from camdbench.runner.part_tables import UsageRow
-from camdbench.runner.run_directory import PartKey, RunDirectory, RunRecord, part_file, usage_file
+from camdbench.runner.run_directory import PartKey, RunDirectory, RunRecord, part_file, unit_file
 from camdbench.tables.load import load_run
 
 JOB = PartKey("resnet50@IMAGENET1K_V1", 'opticam(objective="diff")', 0)
@@ -105,7 +105,7 @@ def test_processes_that_start_at_once_all_get_the_folder(tmp_path: Path):
 
 def test_a_file_in_the_place_of_a_folder_is_one_line(tmp_path: Path):
     store = RunDirectory(tmp_path)
-    folder = usage_file(tmp_path, JOB.model, 0, [JOB.explainer]).parent
+    folder = unit_file(tmp_path, "usage", JOB.model, 0, [JOB.explainer]).parent
     folder.parent.mkdir(parents=True)
     folder.write_text("")
     with pytest.raises(CamdbenchError, match="cannot be written"):
@@ -162,8 +162,9 @@ def test_file_names_survive_any_spec():
         part_file(Path("run"), "rows", key).as_posix()
         == "run/rows/model=timm%2Fvit%40x/explainer=opticam%28objective%3D%22diff%22%29/part-00003.parquet"
     )
-    usage = usage_file(Path("run"), key.model, 12, [key.explainer, "centre"])
-    assert usage == usage_file(Path("run"), key.model, 12, ["centre", key.explainer]) != usage_file(Path("run"), key.model, 12, ["centre"])
+    usage = unit_file(Path("run"), "usage", key.model, 12, [key.explainer, "centre"])
+    assert usage == unit_file(Path("run"), "usage", key.model, 12, ["centre", key.explainer])
+    assert usage != unit_file(Path("run"), "usage", key.model, 12, ["centre"])
     assert re.fullmatch(r"run/usage/model=timm%2Fvit%40x/part-00012-[0-9a-f]{8}\.parquet", usage.as_posix())
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from helpers.killed import run as run_in_chunks
 from safetensors.torch import save_file
 
 import camdbench
+from camdbench.cli.main import run_cli
 from camdbench.core.errors import UsageError
 from camdbench.datasets.open_dataset import check_dataset, open_dataset
 from camdbench.explainers.common.saliency import finish
@@ -122,7 +124,7 @@ def test_other_maps_under_the_same_path_are_another_run(kept: Path, tmp_path: Pa
 
 
 def test_what_cannot_be_scored_is_refused_with_the_mend(kept: Path, tmp_path: Path):
-    camdbench.run("fakecam", "ad", limit=2, out=tmp_path / "without")
+    camdbench.run("fakecam", "ad", limit=2, save_maps="none", out=tmp_path / "without")
     np.save(tmp_path / "flat.npy", np.zeros((3, 4)))
     np.save(tmp_path / "words.npy", np.array([["a"]]))
     np.save(tmp_path / "many.npy", np.zeros((100_000, 1, 1)))
@@ -154,6 +156,36 @@ def test_what_cannot_be_scored_is_refused_with_the_mend(kept: Path, tmp_path: Pa
         with pytest.raises(UsageError, match=message):
             camdbench.score(given, **{"metrics": "ad", "out": tmp_path / "scores"} | options)
         assert not (tmp_path / "scores").exists()
+
+
+def test_of_a_run_whose_maps_are_kept_for_viewing_the_small_ones_are_scored(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    run, given = tmp_path / "a run", {"theirs": np.random.default_rng(0).random((3, 8, 8))}
+    np.savez(tmp_path / "theirs.npz", maps=given["theirs"])
+    asked = {"dataset": "shortcuts(size=48)", "limit": 3, "device": "cpu", "maps": {"theirs": tmp_path / "theirs.npz"}}
+    camdbench.run("gradcam,saliency", "ad", out=run, **asked)
+    line = f"{run}: maps of saliency, theirs are kept for viewing; run with --save-maps raw: camdbench "
+    with pytest.raises(UsageError) as caught:
+        camdbench.score(run, "ai", out=tmp_path / "scores")
+    assert str(caught.value).startswith(line)
+    command, _, other = str(caught.value).removeprefix(line).partition("; or score the others: ")
+    assert other == "--explainers gradcam"
+    strange = r"--explainers = centre: no explainer of .*; choose from gradcam, saliency, theirs$"
+    for explainers, message in (("saliency", "kept for viewing"), ("centre", strange)):
+        with pytest.raises(UsageError, match=message):
+            camdbench.score(run, "ai", explainers=explainers, out=tmp_path / "scores")
+    with pytest.raises(UsageError, match="--explainers = gradcam: chooses maps of a run"):
+        camdbench.score(tmp_path / "theirs.npz", "ai", explainers="gradcam", limit=3, out=tmp_path / "scores")
+    assert not (tmp_path / "scores").exists()
+    assert run_cli([*shlex.split(command.replace("NEW", str(tmp_path / "raw"))), "-q"]) == 0
+    assert run_cli(["score", str(run), *other.split(), "-m", "ai,ag", "-q", "--device", "cpu", "--out", str(tmp_path / "scores")]) == 0
+    whole = camdbench.score(tmp_path / "raw", "ai,ag", device="cpu", out=tmp_path / "whole")
+    assert set(whole["explainer"]) == {"gradcam", "saliency", "theirs"}
+    some = camdbench.load_rows(tmp_path / "scores")
+    expected = whole[whole["explainer"] == "gradcam"].reset_index(drop=True)
+    pd.testing.assert_frame_equal(some.drop(columns="run"), expected.drop(columns="run"), check_exact=True)
+    assert not (tmp_path / "scores" / "maps").exists()
+    with pytest.raises(UsageError, match="holds a run with save_maps view, not raw"):
+        camdbench.run("gradcam,saliency", "ad", out=run, save_maps="raw", **asked)
 
 
 def test_the_chunk_size_is_that_of_the_scored_run(tmp_path: Path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 from collections import Counter
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,8 @@ from camdbench.cli.main import run_cli
 from camdbench.core.errors import UsageError
 from camdbench.core.registry import load_plugin
 from camdbench.core.spec import Spec
+from camdbench.runner import executors
 from camdbench.runner.dry_run import describe_jobs
-from camdbench.runner.executors import EXECUTORS
 from camdbench.runner.prepare import missing_units
 from camdbench.runner.run_directory import PartKey
 from camdbench.runner.shards import Shard, parse_shard
@@ -71,7 +72,7 @@ def test_the_plain_command_finishes_what_a_killed_shard_left(tmp_path: Path):
     out, request = tmp_path / "shards", REQUEST | {"limit": 14, "chunk_size": 4, "batch_size": 2}
     killed.run(out=tmp_path / "whole", **request)
     first = killed.run(out=out, shard="0/3", **request)
-    victim = forkserver("helpers.killed").Process(target=killed.run_and_die, args=(12,), kwargs={"out": out, "shard": "1/3", **request})
+    victim = forkserver("helpers.killed").Process(target=killed.run_and_die, args=(7,), kwargs={"out": out, "shard": "1/3", **request})
     victim.start()
     victim.join()
     assert victim.exitcode == -signal.SIGKILL
@@ -121,11 +122,11 @@ class Seen:
 def test_an_executor_gets_the_units_of_its_shard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, executor: str):
     chunks, seen = list[int](), Seen()
 
-    def spy(run: Any, units: Any, local: Any = EXECUTORS["local"]) -> Any:
+    def spy(run: Any, units: Any) -> Any:
         chunks.extend(unit.chunk for unit in units)
-        return local(run, units)
+        return executors.local(run, units)
 
-    monkeypatch.setitem(EXECUTORS, executor, spy)
+    monkeypatch.setattr(executors, "executing", lambda *_: nullcontext(spy))
     killed.run(out=tmp_path, shard="1/2", executor=executor, progress=seen, **REQUEST | {"limit": 9, "chunk_size": 2})
     assert chunks == [1, 3]
     assert (seen.started, seen.done) == ((6, 0), 6)  # two explainers, and the metric of the model alone

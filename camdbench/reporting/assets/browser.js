@@ -147,6 +147,7 @@
     ["#view", "#colours-of", "#opacity", "#contrast", "#size"].forEach((name) => find(name).addEventListener("input", page.colour));
     ["#boxes", "#mask"].forEach((name) => press(find(name), page.colour));
     press(find("#stretch"), (on) => { state.stretched = new Set(on ? data.blocks.flatMap((own) => own.explainers) : []); page.drawImage(); });
+    if (find("#common")) press(find("#common"), (on) => { state.common = on; drawList(); });
     find("#link").addEventListener("click", (event) => { write(); copy(location.href, event.currentTarget); });
     find("#command").addEventListener("click", (event) => copy(command(), event.currentTarget));
     find("#previous").addEventListener("click", () => step(-1));

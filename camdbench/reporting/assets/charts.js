@@ -1,104 +1,95 @@
 "use strict";
-// Charts of a run, drawn by Observable Plot; a point is a link to its image. Names come from the run and enter as text alone.
+// Charts of a run, drawn by Observable Plot: values of images and ranks. Names come from the run and enter as text alone.
 window.camdbenchCharts = (data) => {
-  const style = { fontSize: "12px", color: "currentColor", overflow: "visible" };
-  const fill = (select, names) => select.replaceChildren(...names.map((name, index) => {
-    const option = document.createElement("option");
-    option.value = String(index);
-    option.textContent = name;
-    return option;
-  }));
-  const heading = (metric) => `${metric.name}${metric.unit ? ` (${metric.unit})` : ""}`;
-  const way = (metric) => (metric.direction > 0 ? ", higher is better" : metric.direction < 0 ? ", lower is better" : "");
-  const margin = (names) => Math.min(320, 24 + 7 * Math.max(0, ...names.map((name) => name.length)));
-  const place = (section, plot) => {
-    plot.querySelectorAll("g[aria-label]").forEach((group) => group.removeAttribute("aria-label"));  // of no role, which a label needs
-    section.querySelector(".plot").replaceChildren(plot);
-  };
+  const { style, number, p, heading, way, node, place, roomOf, marginOf, namesAxis, rows, byChart, byMetric } = window.camdbenchChartParts;
+  const several = new Set(data.blocks.map((block) => block.model)).size > 1;
+  const sectionOf = (id) => document.getElementById(id);
 
-  /** A section with a choice of model and metric, which `draw` fills. */
-  const byMetric = (id, draw) => {
-    const section = document.getElementById(id);
-    const [blocks, metrics] = [section.querySelector(".block"), section.querySelector(".metric")];
-    const redraw = () => place(section, draw(data.blocks[Number(blocks.value)], Number(metrics.value)));
-    const setBlock = () => { fill(metrics, data.blocks[Number(blocks.value)].metrics.map((metric) => metric.name)); redraw(); };
-    fill(blocks, data.blocks.map((block) => block.title));
-    blocks.parentElement.hidden = data.blocks.length < 2;
-    blocks.addEventListener("change", setBlock);
-    metrics.addEventListener("change", redraw);
-    setBlock();
+  // ---------------------------------------------------------------- values of images: bins above, box in the middle, points below
+  const bars = (own, row) => {
+    if (!own.counts || own.quartiles[0] === own.quartiles[4]) return [];
+    const most = Math.max(...own.counts), step = (own.to - own.from) / own.counts.length;
+    return own.counts.map((count, index) => ({ x1: own.from + index * step, x2: own.from + (index + 1) * step, top: row - 0.08 - 0.37 * count / most, row: row - 0.08, count })).filter((bar) => bar.count);
   };
-
   const distributions = (block, m) => {
-    const metric = block.metrics[m];
-    const points = block.explainers.flatMap((explainer, e) => block.values[m][e].map((value, index) => ({ explainer, value, image: data.images[index].id })))
-      .filter((point) => point.value !== null);
-    const boxes = block.explainers.map((explainer, e) => ({ explainer, ...block.spread[m][e] })).filter((own) => own.n)
-      .map((own) => ({ explainer: own.explainer, low: own.quartiles[1], middle: own.quartiles[2], high: own.quartiles[3], mean: own.mean }));
-    return Plot.plot({
-      width: 960, height: 60 + 28 * block.explainers.length, marginLeft: margin(block.explainers), marginBottom: 40, style,
-      ariaLabel: `Values of ${metric.name} of each image, by explainer`,
-      x: { label: heading(metric) + way(metric), labelAnchor: "center", labelArrow: "none", grid: true, nice: true },
-      y: { label: null, domain: block.explainers },
+    const section = sectionOf("distributions"), metric = block.metrics[m], names = block.explainers;
+    const points = names.flatMap((explainer, row) => block.values[m][row].map((value, index) => ({
+      explainer, value, row: row + 0.2 + 0.24 * ((index * 0.618034) % 1), image: data.images[index].id, control: block.controls[row],
+    }))).filter((point) => point.value !== null);
+    const boxes = names.map((explainer, row) => ({ explainer, row, ...block.spread[m][row] }));
+    const filled = boxes.filter((own) => own.n).map((own) => ({ ...own, low: own.quartiles[1], middle: own.quartiles[2], high: own.quartiles[3] }));
+    const room = roomOf(section), margin = marginOf(names, room);
+    const title = `Values of ${heading(metric)} of each image, by explainer`;
+    const most = Math.max(0, ...filled.map((own) => own.n));
+    const note = !filled.length ? "No image has a value."
+      : most > data.images.length ? `Points are the ${data.images.length} images that this page shows; bins, boxes and means are of all values, up to ${most} per explainer.`
+        : `All values are shown, up to ${most} per explainer.`;
+    const plot = Plot.plot({
+      width: room, height: 60 + 40 * names.length, marginLeft: margin, marginRight: 20, marginBottom: 40, marginTop: 6, style,
+      x: { label: heading(metric) + way(metric), labelAnchor: "center", labelArrow: "none", nice: true, tickFormat: number, ...(filled.length ? {} : { domain: [0, 1] }) },
+      y: rows(names.length),
       marks: [
-        Plot.barX(boxes, { x1: "low", x2: "high", y: "explainer", fill: "currentColor", fillOpacity: 0.12, inset: 4 }),
+        Plot.gridX({ strokeOpacity: 0.12 }), Plot.axisX({ tickFormat: number, label: heading(metric) + way(metric), labelAnchor: "center", labelArrow: "none" }),
+        ...namesAxis(names, block.controls, margin),
+        Plot.rect(filled.flatMap((own) => bars(own, own.row)), { x1: "x1", x2: "x2", y1: "row", y2: "top", fill: "currentColor", fillOpacity: 0.28, ariaHidden: "true" }),
+        Plot.rect(filled, { x1: "low", x2: "high", y1: (own) => own.row - 0.04, y2: (own) => own.row + 0.14, fill: "currentColor", fillOpacity: 0.14, stroke: "currentColor", strokeOpacity: 0.5 }),
         Plot.dot(points, {
-          x: "value", y: "explainer", r: 2.5, fill: "#0072b2", fillOpacity: 0.5,
+          x: "value", y: "row", r: 2.2, fill: (point) => (point.control ? "var(--soft)" : "var(--point)"), fillOpacity: 0.65, ariaHidden: "true",
           title: (point) => `${point.image}: ${point.value}`, href: (point) => `#image=${encodeURIComponent(point.image)}`,
         }),
-        Plot.tickX(boxes, { x: "middle", y: "explainer", stroke: "currentColor", strokeWidth: 2, inset: 4 }),
-        Plot.dot(boxes, { x: "mean", y: "explainer", symbol: "times", stroke: "#d55e00", strokeWidth: 2, r: 4 }),
-      ],
-    });
-  };
-
-  const ranks = (chart) => {
-    const dots = chart.explainers.map((explainer, index) => ({ explainer, rank: chart.ranks[index] }));
-    const most = chart.explainers.length;
-    const bars = chart.groups.map(([first, last], index) => ({ from: chart.explainers[first], to: chart.explainers[last], at: most + 0.4 + 0.25 * index }));
-    return Plot.plot({
-      width: 960, height: 60 + 24 * most, marginLeft: margin(chart.explainers), marginBottom: 40, style,
-      ariaLabel: `Mean ranks by ${chart.metric}`,
-      x: { label: `mean rank by ${chart.metric} over ${chart.n} images`, labelAnchor: "center", labelArrow: "none", grid: true, domain: [1, most + 0.4 + 0.25 * bars.length], ticks: d3.range(1, most + 1) },
-      y: { label: null, domain: chart.explainers, type: "point", padding: 0.5 },
-      marks: [
-        Plot.ruleY(dots, { y: "explainer", x1: 1, x2: "rank", stroke: "currentColor", strokeOpacity: 0.25 }),
-        Plot.dot(dots, { x: "rank", y: "explainer", r: 4, fill: "#0072b2", title: (own) => `${own.explainer}: ${own.rank}` }),
-        Plot.link(bars, { x1: "at", x2: "at", y1: "from", y2: "to", stroke: "#d55e00", strokeWidth: 4, strokeLinecap: "round" }),
-      ],
-    });
-  };
-
-  const cost = (block, m) => {
-    const metric = block.metrics[m];
-    const points = data.cost.filter((own) => own.model === block.model && own.metric === metric.name)
-      .map((own) => ({ ...own, passes: Math.max(own.passes_per_image, 0.5) }));
-    const sorted = points.filter((own) => !own.is_control).sort((one, two) => one.passes - two.passes || metric.direction * (two.mean - one.mean));
-    const line = sorted.filter((own, index) => metric.direction && sorted.slice(0, index).every((other) => metric.direction * (own.mean - other.mean) > 0));
-    return Plot.plot({
-      width: 960, height: 420, marginLeft: 60, marginRight: 160, marginBottom: 44, style,
-      ariaLabel: `${metric.name} against passes per image`,
-      x: { type: "log", label: "passes per image (none: at 0.5)", labelAnchor: "center", labelArrow: "none", grid: true, nice: true },
-      y: { label: heading(metric) + way(metric), labelArrow: "none", grid: true, nice: true },
-      marks: [
-        Plot.line(line, { x: "passes", y: "mean", stroke: "#d55e00", strokeDasharray: "4 3" }),
-        Plot.dot(points, {
-          x: "passes", y: "mean", r: 5, symbol: (own) => (own.is_control ? "square" : "circle"), fill: (own) => (own.is_control ? "none" : "#0072b2"), stroke: "#0072b2",
-          title: (own) => `${own.explainer}: ${own.mean}, ${own.passes_per_image} passes${own.seconds_per_image ? `, ${own.seconds_per_image} s` : ""}`,
+        Plot.link(filled, { x1: "middle", x2: "middle", y1: (own) => own.row - 0.06, y2: (own) => own.row + 0.16, stroke: "currentColor", strokeWidth: 2.5 }),
+        Plot.dot(filled, {
+          x: "mean", y: (own) => own.row + 0.05, symbol: "times", stroke: "var(--c2)", strokeWidth: 2, r: 4,
+          title: (own) => `${own.explainer}: mean ${number(own.mean)}, median ${number(own.middle)}, quartiles ${number(own.low)} and ${number(own.high)}, ${own.n} values`,
         }),
-        Plot.text(points, { x: "passes", y: "mean", text: "explainer", dx: 9, textAnchor: "start", fontSize: 11 }),
+        Plot.text(boxes.filter((own) => !own.n), { y: "row", text: () => "no value", frameAnchor: "left", dx: 6, fontStyle: "italic" }),
       ],
     });
+    place(section, plot, title, note);
+  };
+
+  // ---------------------------------------------------------------- ranks
+  /** The column of each bar: the first in which it meets no other. */
+  const columnsOf = (groups) => {
+    const ends = [];
+    return groups.map(([first, last]) => {
+      const free = ends.findIndex((end) => end < first);
+      const column = free < 0 ? ends.length : free;
+      ends[column] = last;
+      return column;
+    });
+  };
+  const ranks = (chart) => {
+    const section = sectionOf("ranks"), names = chart.explainers, count = names.length;
+    const dots = names.map((explainer, row) => ({ explainer, row, rank: chart.ranks[row], control: chart.controls[row] }));
+    const columns = columnsOf(chart.groups), side = 24 + 12 * (1 + Math.max(-1, ...columns));
+    const room = roomOf(section), margin = marginOf(names, room);
+    const bar = (_, scales, __, frame) => node("g", { "aria-hidden": "true" }, ...chart.groups.map(([first, last], index) => {
+      const x = frame.width - side + 16 + 12 * columns[index];
+      const line = node("line", { x1: x, x2: x, y1: scales.y(first) - 4, y2: scales.y(last) + 4, stroke: "var(--c2)", "stroke-width": 4, "stroke-linecap": "round" });
+      line.append(node("title", {}, `no two differ significantly: ${names.slice(first, last + 1).join(", ")}`));
+      return line;
+    }));
+    const plot = Plot.plot({
+      width: room, height: 54 + 24 * count, marginLeft: margin, marginRight: side, marginBottom: 40, marginTop: 6, style,
+      x: { domain: [1, count], axis: null }, y: rows(count),
+      marks: [
+        Plot.gridX(d3.range(1, count + 1), { strokeOpacity: 0.12 }),
+        Plot.axisX(d3.range(1, count + 1, Math.max(1, Math.ceil(30 * count / (room - margin - side)))), { tickFormat: String, label: `mean rank by ${chart.metric} (1 is best)`, labelAnchor: "center", labelArrow: "none" }),
+        ...namesAxis(names, chart.controls, margin),
+        Plot.link(dots, { x1: 1, x2: "rank", y1: "row", y2: "row", stroke: "currentColor", strokeOpacity: 0.3 }),
+        Plot.dot(dots, { x: "rank", y: "row", r: 4.5, fill: (own) => (own.control ? "var(--back)" : "var(--point)"), stroke: (own) => (own.control ? "currentColor" : "var(--point)"), title: (own) => `${own.explainer}: ${own.rank}` }),
+        bar,
+      ],
+    });
+    const concordance = `${chart.n} images, ${count} explainers, Friedman ${p(chart.friedman_p)}, Kendall W = ${number(chart.kendall_w)}.`;
+    place(section, plot, `Mean ranks by ${chart.metric}${several ? ` of ${chart.model}` : ""}`,
+      chart.groups.length ? concordance : `${concordance} All neighbours differ significantly.`);
   };
 
   if (!data.blocks.length) return;
-  byMetric("distributions", distributions);
-  byMetric("cost", cost);
-  const section = document.getElementById("ranks");
-  if (!data.ranks.length) { section.hidden = true; return; }
-  const choice = section.querySelector(".chart");
-  fill(choice, data.ranks.map((chart) => (new Set(data.ranks.map((own) => own.model)).size > 1 ? `${chart.metric} · ${chart.model}` : chart.metric)));
-  const redraw = () => place(section, ranks(data.ranks[Number(choice.value)]));
-  choice.addEventListener("change", redraw);
-  redraw();
+  byMetric(sectionOf("distributions"), data.blocks, distributions);
+  if (sectionOf("ranks")) byChart(sectionOf("ranks"), data.ranks, (chart) => (several ? `${chart.metric} · ${chart.model}` : chart.metric), ranks);
+  if (sectionOf("cost")) window.camdbenchCostChart(data);
+  if (sectionOf("curves")) window.camdbenchCurveChart(data, several);
 };

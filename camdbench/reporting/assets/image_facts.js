@@ -6,7 +6,7 @@
   const OK = data.statuses.indexOf("ok");
   const state = {
     block: 0, way: "id", metric: 0, explainer: 0, image: data.images.length ? data.images[0].id : "",
-    status: "", label: "", text: "", stretched: new Set(),
+    status: "", label: "", text: "", common: false, stretched: new Set(),
   };
   const place = new Map(data.images.map((image, index) => [image.id, index]));
   const block = () => data.blocks[state.block];
@@ -62,7 +62,7 @@
   const fits = (index) => {
     const image = data.images[index];
     const byStatus = { "": true, failed: missing(index) > 0, right: isRight(image) === true, wrong: isRight(image) === false };
-    return (byStatus[state.status] ?? image.why.includes(state.status))
+    return (!state.common || image.common) && (byStatus[state.status] ?? image.why.includes(state.status))
       && (state.label === "" || String(image.label) === state.label) && image.id.toLowerCase().includes(state.text);
   };
   const compare = (a, b) => (a < b ? -1 : a > b ? 1 : 0);  // a difference of two infinities is no number

@@ -22,6 +22,11 @@
     if (action) { event.preventDefault(); action(); }
   });
 
+  all("button.copy").forEach((button) => button.addEventListener("click", () => {
+    const { table, form } = button.dataset;
+    page.copy(form ? data.copies[table][form] : find("pre", button.closest(".again")).textContent, button);
+  }));
+
   // ---------------------------------------------------------------- print: all is unfolded, with the first images of the list
   let folded = [];
   const before = () => {
