@@ -13,9 +13,9 @@ import pandas as pd
 
 from camdbench.core.errors import UsageError
 from camdbench.core.written_files import write_whole
+from camdbench.reporting.chart_tables import chart_tables
 from camdbench.reporting.image_choice import Reasons, choose_images
 from camdbench.reporting.image_disagreement import disagreement
-from camdbench.reporting.chart_tables import chart_tables
 from camdbench.reporting.report_charts import cost_chart, rank_charts
 from camdbench.reporting.report_curves import curve_charts
 from camdbench.reporting.report_data import blocks_of, images_of, to_json

@@ -21,7 +21,8 @@ def render(**content: Any) -> str:
     scripts = [_asset(name) for name in _SCRIPTS]
     hashes = " ".join(f"'sha256-{b64encode(hashlib.sha256(script.encode()).digest()).decode()}'" for script in scripts)
     policy = f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src {hashes}"
-    return _environment().get_template("page.html.j2").render(**content, styles="".join(map(_asset, _STYLES)), scripts=scripts, policy=policy)
+    styles = "".join(map(_asset, _STYLES))
+    return _environment().get_template("page.html.j2").render(**content, styles=styles, scripts=scripts, policy=policy)
 
 
 @cache
