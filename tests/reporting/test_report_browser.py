@@ -6,6 +6,7 @@ Screenshots go to the folder that CAMDBENCH_SCREENSHOTS names, else to a tempora
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import shutil
 import time
@@ -28,7 +29,7 @@ sync_api = pytest.importorskip("playwright.sync_api", reason="needs Playwright: 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="needs chromium or google-chrome on PATH")
 EVIL = "<img src=x onerror=alert(1)>"
-INSERTION = "insertion(step=1152)"  # no value of a constant map; few steps
+INSERTION = "insertion(step=448)"  # no value of a constant map; few steps
 COUNT = 18  # more than are printed
 
 
@@ -118,7 +119,12 @@ def test_a_click_on_a_heading_sorts_as_pandas_does(opened: Callable[..., tuple[A
     means = summary.drop_duplicates("explainer").set_index("explainer")[["is_control"]].join(means)
     assert means[INSERTION].isna().any(), "a missing value, which comes last"
     table = page.locator("table.sortable").first
-    bodies = lambda: [body.locator("tr:not(.fixed) th a").all_inner_texts() for body in table.locator("tbody").all()]  # noqa: E731
+
+    def bodies() -> list[list[str]]:
+        return table.evaluate(
+            "own => [...own.tBodies].map((body) => [...body.querySelectorAll('tr:not(.fixed) th a')].map((link) => link.textContent))"
+        )
+
     parts = [means[means["is_control"] == control] for control in (False, True)]
     before = [own.index.tolist() for own in parts]
     assert bodies() == before
@@ -168,6 +174,8 @@ def test_the_list_is_ordered_and_filtered_by_values(opened: Callable[..., tuple[
 def test_predictions_and_differences_between_runs(opened: Callable[..., tuple[Any, Seen]], file: Path, tmp_path: Path):
     data = data_of(file)
     names = [image["id"] for image in data["images"]]
+    for image in data["images"]:
+        image.pop("predictions", None)
     for place, image in enumerate(data["images"][:5]):
         image["predictions"] = {"shortcuts-ce": [image["label"] + place % 2, "<b>shark", 0.93]}
         image["moved"] = [0.1, 0.5, 0.2, 0.5, 0.0][place]
@@ -190,7 +198,7 @@ def test_an_address_restores_image_order_and_model(opened: Callable[..., tuple[A
     page.select_option("#metric", label=INSERTION)
     page.select_option("#explainer", label="saliency")
     page.keyboard.press("j")
-    assert page.url.endswith("&by=insertion(step%3D1152)%3Asaliency&dir=worst&model=1")
+    assert page.url.endswith("&by=insertion(step%3D448)%3Asaliency&dir=worst&model=1")
     again, _ = opened(file, page.url.removeprefix(file.as_uri()))
 
     def shown(own: Any) -> tuple[Any, ...]:
@@ -273,7 +281,9 @@ def test_values_under_the_mouse_and_in_words_are_those_of_the_map(opened: Callab
     where = "-".join(filter(None, (("upper", "centre", "lower")[row], ("left", "", "right")[column])))
     drop = block["values"][0][block["explainers"].index("gradcam")][0]
     expected = f"gradcam, {image['id']}, class {image['class']}: ad {drop:.1f}, most salient {where}"
-    until(lambda: figure.locator(".map").get_attribute("alt") == expected)
+    text = figure.locator(".map")
+    until(lambda: "salient" in (text.get_attribute("alt") or ""))
+    assert re.sub(r", predicted .* %:", ":", text.get_attribute("alt")) == expected
     assert page.locator("#shown .map").last.get_attribute("alt").endswith(", constant")
 
 
