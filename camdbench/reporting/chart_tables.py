@@ -92,7 +92,10 @@ def _curves(chart: Mapping[str, Any], models: bool) -> NumberTable:
     places = sorted({round(step * (count - 1) / (_SHOWN - 1)) for step in range(_SHOWN)})
     name = chart["metric"] if chart["curve"] == "curve" else f"{chart['metric']}: {chart['curve']}"
     rows = [
-        ((" = " if line["tied"] else " ≈ ").join(line["names"]), [_number(line["n"]), *(_interval(*(line[end][place] for end in ("mean", "low", "high"))) for place in places)])
+        (
+            (" = " if line["tied"] else " ≈ ").join(line["names"]),
+            [_number(line["n"]), *(_interval(*(line[end][place] for end in ("mean", "low", "high"))) for place in places)],
+        )
         for line in chart["lines"]
     ]
     columns = ["explainer", "images", *(f"at {chart['x'][place]:g}" for place in places)]

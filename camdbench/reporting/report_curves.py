@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -38,13 +38,14 @@ def curve_charts(pooled: Pooled, summary: pd.DataFrame) -> list[dict[str, Any]]:
     source = RunCurves(pooled.folders)
     keys, found = pooled.cells.keys, list[dict[str, Any]]()
     there = source.cells()
-    for (model, metric), rows in keys.groupby(["model", "metric"], sort=False).indices.items():
+    for key, rows in keys.groupby(["model", "metric"], sort=False).indices.items():
+        model, metric = map(str, cast("tuple[str, str]", key))
         cells = {str(keys["explainer"].iloc[row]): int(row) for row in rows if (model, keys["explainer"].iloc[row], metric) in there}
-        facts = {"model": str(model), "metric": str(metric)}
+        facts = {"model": model, "metric": metric}
         ties = summary.loc[summary["model"] == model].drop_duplicates("explainer").set_index("explainer")[["tie_group", "is_control"]]
         names = [str(name) for name in keys["explainer"].iloc[rows]]
         for curve, x, lines in _lines(pooled.cells, cells, source):
-            axes = curve_axes(str(metric), curve, pooled.about.get("metrics", {}).get(metric, {}))
+            axes = curve_axes(metric, curve, pooled.about.get("metrics", {}).get(metric, {}))
             if axes is not None and len(x) > 1:
                 own = _joined(lines, ties)
                 drawn = {name for line in own for name in line["names"]}
@@ -111,8 +112,8 @@ def _joined(lines: Mapping[str, np.ndarray], ties: pd.DataFrame) -> list[dict[st
         if np.isnan(own[1]).all():
             continue
         letter, control = str(ties["tie_group"][name]), bool(ties["is_control"][name])
-        twins = (line for first, line in drawn if line["control"] == control and np.allclose(first, own, rtol=0, atol=reach, equal_nan=True))
-        if (twin := next(twins, None)) is not None:
+        same = (line for first, line in drawn if line["control"] == control and np.allclose(first, own, rtol=0, atol=reach, equal_nan=True))
+        if (twin := next(same, None)) is not None:
             twin["names"].append(name)
             twin["tied"] &= letter == ties["tie_group"][twin["names"][0]]
             continue

@@ -85,7 +85,7 @@ def image_command(about: Mapping[str, Any]) -> str:
     parts = ["camdbench", "run"]
     for option in fields(RunConfig):
         value = about["config"].get(option.name)
-        if option.name in _NOT_REPEATED or value is None or value == option.default:
+        if option.name in _NOT_REPEATED or value is None or option.default in (value, _joined(value)):
             continue
         values = [f"{name}={file}" for name, file in value.items()] if isinstance(value, Mapping) else [_joined(value)]
         parts += [word for text in values for word in (f"--{option.name.replace('_', '-')}", text)]

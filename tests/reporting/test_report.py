@@ -19,6 +19,7 @@ from PIL import Image
 import camdbench
 from camdbench.cli.main import run_cli
 from camdbench.core.errors import UsageError
+from camdbench.reporting.report_provenance import image_command
 
 EVIL = "<img src=x onerror=alert(1)>"
 
@@ -210,6 +211,37 @@ def test_a_run_ends_with_the_address_of_its_page(tmp_path: Path, capsys: pytest.
     assert run_cli(["run", "-q", "-e", "gradcam", "-m", "ad", "--limit", "2", "--out", str(tmp_path / "run"), "--report"]) == 0
     assert capsys.readouterr().err.splitlines()[-1] == f"open {(tmp_path / 'run' / 'report.html').as_uri()}"
     assert len(data_of(tmp_path / "run" / "report.html")["images"]) == 2
+
+
+def test_the_command_of_an_image_states_what_is_no_default():
+    about = {
+        "config": {
+            "explainers": ["gradcam", "smoothgrad(samples=4)"],
+            "metrics": ["ad"],
+            "models": ["shortcuts-ce"],
+            "dataset": "shortcuts",
+            "seed": 3,
+            "mean": [0.5, 0.4, 0.3],
+            "limit": 9,
+            "image_ids": "ids",
+            "save_maps": "raw",
+            "maps": {"a b": "f.npy"},
+            "target": "label",
+        },
+        "models": {"shortcuts-ce": {}},
+        "explainers": {"gradcam": {}},
+        "metrics": {"ad": {}},
+    }
+    expected = "camdbench run --explainers 'gradcam,smoothgrad(samples=4)' --metrics ad --maps 'a b=f.npy' --mean 0.5,0.4,0.3 --seed 3"
+    assert image_command(about) == expected
+    own = {"origin": "object of a Python session"}
+    for further in (
+        {"models": {"net": own}},
+        {"metrics": {"m": own}},
+        {"plugins": {"p": "1"}},
+        {"config": about["config"] | {"dataset": "mine"}},
+    ):
+        assert image_command(about | further) == ""
 
 
 def test_vendored_scripts_are_those_of_their_packages():

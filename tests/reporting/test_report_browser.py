@@ -6,6 +6,7 @@ Screenshots go to the folder that CAMDBENCH_SCREENSHOTS names, else to a tempora
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import shutil
 import time
@@ -16,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 import pytest
-from helpers.report_pages import data_of
+from helpers.report_pages import data_of, with_data
 from PIL import Image
 
 import camdbench
@@ -28,6 +29,7 @@ sync_api = pytest.importorskip("playwright.sync_api", reason="needs Playwright: 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="needs chromium or google-chrome on PATH")
 EVIL = "<img src=x onerror=alert(1)>"
+INSERTION = "insertion(step=448)"  # no value of a constant map; few steps
 COUNT = 18  # more than are printed
 
 
@@ -51,7 +53,7 @@ def browser() -> Iterator[Any]:
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("report") / "run"
     camdbench.run(
-        "gradcam,saliency,centre,uniform", "ad,ai,insertion", models="shortcuts-ce,shortcuts-so", limit=COUNT, save_maps="raw", out=out
+        "gradcam,saliency,centre,uniform", f"ad,ai,{INSERTION}", models="shortcuts-ce,shortcuts-so", limit=COUNT, save_maps="raw", out=out
     )
     return out
 
@@ -115,13 +117,18 @@ def test_a_click_on_a_heading_sorts_as_pandas_does(opened: Callable[..., tuple[A
     summary = summary[summary["model"] == summary["model"].iloc[0]]
     means = summary.pivot_table(index="explainer", columns="metric", values="mean", dropna=False)
     means = summary.drop_duplicates("explainer").set_index("explainer")[["is_control"]].join(means)
-    assert means["insertion"].isna().any(), "a missing value, which comes last"
+    assert means[INSERTION].isna().any(), "a missing value, which comes last"
     table = page.locator("table.sortable").first
-    bodies = lambda: [body.locator("tr:not(.fixed) th a").all_inner_texts() for body in table.locator("tbody").all()]  # noqa: E731
+
+    def bodies() -> list[list[str]]:
+        return table.evaluate(
+            "own => [...own.tBodies].map((body) => [...body.querySelectorAll('tr:not(.fixed) th a')].map((link) => link.textContent))"
+        )
+
     parts = [means[means["is_control"] == control] for control in (False, True)]
     before = [own.index.tolist() for own in parts]
     assert bodies() == before
-    for column, (name, best) in enumerate({"explainer": True, "ad": True, "ai": False, "insertion": False}.items()):
+    for column, (name, best) in enumerate({"explainer": True, "ad": True, "ai": False, INSERTION: False}.items()):
         head = table.locator("thead th").nth(column)
         for rises in (best, not best):
             head.locator("button").click()
@@ -164,14 +171,34 @@ def test_the_list_is_ordered_and_filtered_by_values(opened: Callable[..., tuple[
     assert page.locator("#list").inner_text() == "No image fits these choices."
 
 
+def test_predictions_and_differences_between_runs(opened: Callable[..., tuple[Any, Seen]], file: Path, tmp_path: Path):
+    data = data_of(file)
+    names = [image["id"] for image in data["images"]]
+    for image in data["images"]:
+        image.pop("predictions", None)
+    for place, image in enumerate(data["images"][:5]):
+        image["predictions"] = {"shortcuts-ce": [image["label"] + place % 2, "<b>shark", 0.93]}
+        image["moved"] = [0.1, 0.5, 0.2, 0.5, 0.0][place]
+    page, _ = opened(with_data(file, data, tmp_path / "more.html"))
+    assert page.locator("#shown .facts").inner_text().startswith(f"{data['images'][0]['class']}✓ right: predicted <b>shark 93 %")
+    page.select_option("#status", "right")
+    assert listed(page) == names[0:5:2]
+    page.select_option("#status", "wrong")
+    assert listed(page) == [names[1], names[3]]
+    page.select_option("#status", "")
+    page.select_option("#order", "moved")
+    assert listed(page) == [names[place] for place in (1, 3, 2, 0, 4)] + names[5:]
+    assert page.url.endswith("&by=moved")
+
+
 def test_an_address_restores_image_order_and_model(opened: Callable[..., tuple[Any, Seen]], file: Path):
     page, _ = opened(file)
     page.select_option("#model", "1")
     page.select_option("#order", "worst")
-    page.select_option("#metric", label="insertion")
+    page.select_option("#metric", label=INSERTION)
     page.select_option("#explainer", label="saliency")
     page.keyboard.press("j")
-    assert page.url.endswith("&by=insertion%3Asaliency&dir=worst&model=1")
+    assert page.url.endswith("&by=insertion(step%3D448)%3Asaliency&dir=worst&model=1")
     again, _ = opened(file, page.url.removeprefix(file.as_uri()))
 
     def shown(own: Any) -> tuple[Any, ...]:
@@ -254,7 +281,9 @@ def test_values_under_the_mouse_and_in_words_are_those_of_the_map(opened: Callab
     where = "-".join(filter(None, (("upper", "centre", "lower")[row], ("left", "", "right")[column])))
     drop = block["values"][0][block["explainers"].index("gradcam")][0]
     expected = f"gradcam, {image['id']}, class {image['class']}: ad {drop:.1f}, most salient {where}"
-    until(lambda: figure.locator(".map").get_attribute("alt") == expected)
+    text = figure.locator(".map")
+    until(lambda: "salient" in (text.get_attribute("alt") or ""))
+    assert re.sub(r", predicted .* %:", ":", text.get_attribute("alt")) == expected
     assert page.locator("#shown .map").last.get_attribute("alt").endswith(", constant")
 
 
@@ -347,6 +376,7 @@ def test_print_unfolds_tables_and_shows_the_first_images(opened: Callable[..., t
     page.emulate_media(media="screen")
     until(lambda: page.locator("#printed .sheet").count() == 0)
     assert page.locator("details:not([open])").count() == folded
+    page.emulate_media(media="null")
     paper = page.pdf(path=shots / "print.pdf", prefer_css_page_size=True)
     assert paper.count(b"/Subtype /Image") > 16 * 4
 

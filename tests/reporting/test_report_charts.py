@@ -36,7 +36,18 @@ def test_cells_without_value_or_usage_have_no_point():
         ("net", "saliency", "ad", "", np.nan, np.nan, np.nan, 2.0, 0.1, False),
         ("net", "file", "ad", "", 1.0, 0.5, 1.5, np.nan, np.nan, False),
     ]
-    columns = ["model", "explainer", "metric", "tie_group", "mean", "ci_low", "ci_high", "passes_per_image", "seconds_per_image", "is_control"]
+    columns = [
+        "model",
+        "explainer",
+        "metric",
+        "tie_group",
+        "mean",
+        "ci_low",
+        "ci_high",
+        "passes_per_image",
+        "seconds_per_image",
+        "is_control",
+    ]
     [found] = cost_chart(pd.DataFrame(lines, columns=columns))
     assert found == {
         "model": "net",

@@ -39,7 +39,7 @@ window.camdbenchChartParts = (() => {
   const place = (section, plot, title, note = "") => {
     const svg = plot.tagName === "svg" ? plot : plot.querySelector("svg");
     svg.prepend(node("title", {}, title));
-    svg.setAttribute("role", "img");
+    svg.setAttribute("role", "group");  // no image, which may hold no links
     svg.setAttribute("aria-label", note ? `${title}. ${note}` : title);
     svg.querySelectorAll("g[aria-label]").forEach((group) => group.removeAttribute("aria-label"));  // of no role, which a label needs
     svg.querySelectorAll("a").forEach((link) => link.setAttribute("tabindex", "-1"));  // the list of images has the same links

@@ -69,8 +69,9 @@
     const map = stored ? make("img", { className: "map", src: source("webp", stored[0]), alt: page.describe(image, e) }) : null;
     map?.decode().then(() => { const own = page.levelsOf(map); if (own) map.alt = page.describe(image, e, page.whereLargest(own)); }, () => {});
     const name = make("div", { className: "name" }, make("b", { textContent: explainer }), block().controls[e] ? make("span", { className: "role", textContent: "control" }) : null);
+    const line = make("div", { className: "state" }, map ? stretchButton(explainer, map, stored[1]) : make("span", { className: "note", textContent: "no map stored" }), ...badges(index, e));
     return make("figure", {}, map || image.input ? stackOf(image, "", map) : null,
-      make("figcaption", {}, name, map ? stretchButton(explainer, map, stored[1]) : make("span", { className: "note", textContent: "no map stored" }), ...badges(index, e), ...values(index, e, best)));
+      make("figcaption", {}, name, line, ...values(index, e, best)));
   };
 
   /** Reasons for the choice of an image, those of a kind together: worst ad: gradcam, hirescam. */
