@@ -20,6 +20,7 @@ from camdbench.reporting.report_charts import cost_chart, rank_charts
 from camdbench.reporting.report_curves import curve_charts
 from camdbench.reporting.report_data import blocks_of, images_of, to_json
 from camdbench.reporting.report_page import render
+from camdbench.reporting.report_sweeps import sweep_charts
 from camdbench.reporting.report_tables import cards, failures, result_tables, sessions
 from camdbench.reporting.run_pictures import Picture, RunPictures
 from camdbench.tables.comparison import compare
@@ -34,6 +35,7 @@ SECTIONS = (
     ("ranks", "Ranks"),
     ("cost", "Cost and quality"),
     ("curves", "Curves"),
+    ("sweeps", "Varied options"),
     ("images", "Images"),
     ("failures", "Missing values"),
     ("cards", "Models, data, methods"),
@@ -130,6 +132,7 @@ def _page(pooled: Pooled, reasons: Reasons, spread: Mapping[str, float], shown: 
     labels = dict(zip(cells.images, cells.labels.tolist(), strict=True))
     pictures = images_of(reasons, labels, about["dataset"].get("classes", ()), shown, spread)
     charts: dict[str, Any] = {"ranks": rank_charts(pooled, pairs), "cost": cost_chart(summary), "curves": curve_charts(pooled, summary)}
+    charts["sweeps"] = sweep_charts(summary)
     blocks = blocks_of(cells, summary, list(reasons))
     numbers = chart_tables(blocks, charts)
     data = to_json(blocks, pictures, **charts)

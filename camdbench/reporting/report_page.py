@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 _HOME = Path(__file__).parent
-_SCRIPTS = ("d3.min.js", "plot.umd.min.js", "chart_parts.js", "charts.js", "curve_chart.js", "cost_chart.js", "page.js")
+_CHARTS = ("chart_parts.js", "charts.js", "curve_chart.js", "cost_chart.js", "sweep_chart.js")
+_SCRIPTS = ("d3.min.js", "plot.umd.min.js", *_CHARTS, "page.js")
 _STYLES = ("page.css", "charts.css")
 
 
