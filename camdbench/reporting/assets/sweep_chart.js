@@ -20,7 +20,7 @@ window.camdbenchSweepChart = (charts, several) => {
         Plot.gridY({ strokeOpacity: 0.12 }),
         few || !chart.numeric ? Plot.axisX(values.map(([x]) => x), { ...axis, tickFormat: (x) => (chart.numeric ? number(names.get(x)) : x) })
           : Plot.axisX({ ...axis, tickFormat: (x) => number(chart.wide ? 10 ** x : x) }),
-        ...points.map((line, at) => Plot.ruleX(line, own(at, { x: "x", y1: "low", y2: "high", strokeOpacity: 0.5 }))),
+        ...points.map((line, at) => Plot.ruleX(line, own(at, { x: "x", y1: "low", y2: "high", strokeOpacity: 0.7, strokeWidth: 1.5 }))),
         ...points.map((line, at) => Plot.line(line, own(at, { x: "x", y: "mean", strokeWidth: 2 }))),
         ...points.map((line, at) => Plot.dot(line, {
           x: "x", y: "mean", r: 4.5, symbol: lookOf(at, false).symbol, fill: lookOf(at, false).colour, stroke: lookOf(at, false).colour,
@@ -29,7 +29,7 @@ window.camdbenchSweepChart = (charts, several) => {
         ...(chart.lines.length > 1 ? [Plot.text(points.map((line, at) => ({ ...line.at(-1), label: chart.lines[at].label })), { x: "x", y: "mean", text: "label", dx: -8, dy: -10, textAnchor: "end" })] : []),
       ],
     });
-    place(section, plot, title, chart.lines.length > 1 ? "" : `One line: ${chart.lines[0].label}.`);
+    place(section, plot, title, chart.lines.length > 1 || chart.lines[0].label === chart.of ? "" : `Line: ${chart.lines[0].label}.`);
   };
   byChart(section, charts, nameOf, sweep);
 };
