@@ -21,7 +21,7 @@ window.camdbenchSweepChart = (charts, several) => {
         few || !chart.numeric ? Plot.axisX(values.map(([x]) => x), { ...axis, tickFormat: (x) => (chart.numeric ? number(names.get(x)) : x) })
           : Plot.axisX({ ...axis, tickFormat: (x) => number(chart.wide ? 10 ** x : x) }),
         ...points.map((line, at) => Plot.ruleX(line, own(at, { x: "x", y1: "low", y2: "high", strokeOpacity: 0.7, strokeWidth: 1.5 }))),
-        ...points.map((line, at) => Plot.line(line, own(at, { x: "x", y: "mean", strokeWidth: 2 }))),
+        ...(chart.numeric ? points : []).map((line, at) => Plot.line(line, own(at, { x: "x", y: "mean", strokeWidth: 2 }))),
         ...points.map((line, at) => Plot.dot(line, {
           x: "x", y: "mean", r: 4.5, symbol: lookOf(at, false).symbol, fill: lookOf(at, false).colour, stroke: lookOf(at, false).colour,
           title: (point) => `${point.explainer}: ${number(point.mean)} [${number(point.low)}, ${number(point.high)}]`,
