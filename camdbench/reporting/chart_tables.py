@@ -34,7 +34,7 @@ def chart_tables(blocks: Sequence[Block], charts: Mapping[str, Any]) -> dict[str
 
     Args:
         blocks: values of images and their quartiles.
-        charts: `ranks`, `cost` and `curves`, as the page draws them.
+        charts: `ranks`, `cost`, `curves` and `sweeps`, as the page draws them.
     """
     models = len({block.title for block in blocks}) > 1
     return {
@@ -42,6 +42,7 @@ def chart_tables(blocks: Sequence[Block], charts: Mapping[str, Any]) -> dict[str
         "ranks": [_ranks(model, own) for model, own in _by_model(charts["ranks"])],
         "curves": [_curves(chart, models) for chart in charts["curves"]],
         "cost": [_cost(model, own) for model, own in _by_model(charts["cost"])],
+        "sweeps": [_sweep(chart, models) for chart in charts["sweeps"]],
     }
 
 
@@ -101,6 +102,13 @@ def _curves(chart: Mapping[str, Any], models: bool) -> NumberTable:
     columns = ["explainer", "images", *(f"at {chart['x'][place]:g}" for place in places)]
     model = f" · {chart['model']}" if models else ""
     return NumberTable(f"{name}{model}: {chart['y_label']} by {chart['x_label']}", columns, rows)
+
+
+def _sweep(chart: Mapping[str, Any], models: bool) -> NumberTable:
+    points = [own for line in chart["lines"] for own in line["points"]]
+    rows = [(own["explainer"], [_interval(*(own[end] for end in ("mean", "low", "high")))]) for own in points]
+    model = f" · {chart['model']}" if models else ""
+    return NumberTable(f"{chart['metric']} by {chart['option']} of {chart['of']}{model}", ["explainer", chart["metric"]], rows)
 
 
 def _interval(mean: float | None, low: float | None, high: float | None) -> tuple[float, str] | None:

@@ -22,6 +22,7 @@ from camdbench.reporting.report_images import ImageChoice, choose, pictures_of, 
 from camdbench.reporting.report_page import render
 from camdbench.reporting.report_provenance import image_command, provenance
 from camdbench.reporting.report_runs import ReportRun, open_runs
+from camdbench.reporting.report_sweeps import sweep_charts
 from camdbench.reporting.report_tables import Failure, ResultTable, copies_of, failures, result_tables
 from camdbench.reporting.run_pictures import predictions_of
 from camdbench.reporting.two_runs import two_runs
@@ -39,6 +40,7 @@ SECTIONS = (
     ("ranks", "Ranks"),
     ("cost", "Cost and quality"),
     ("curves", "Curves"),
+    ("sweeps", "Varied options"),
     ("images", "Images"),
     ("failures", "Missing values"),
     ("cards", "Models, data, methods"),
@@ -161,6 +163,7 @@ class _OfRun:
 def _of_run(run: ReportRun, chosen: ImageChoice) -> _OfRun:
     summary, pairs = _with_tests(run.pooled)
     charts = {"ranks": rank_charts(run.pooled, pairs), "cost": cost_chart(summary), "curves": curve_charts(run.pooled, summary)}
+    charts["sweeps"] = sweep_charts(summary)
     missing = [load_missing(folder) for folder in run.pooled.folders]
     return _OfRun(
         results=result_tables(summary, run.labelled("")),

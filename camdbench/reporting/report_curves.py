@@ -44,22 +44,26 @@ def curve_charts(pooled: Pooled, summary: pd.DataFrame) -> list[dict[str, Any]]:
         facts = {"model": model, "metric": metric}
         ties = summary.loc[summary["model"] == model].drop_duplicates("explainer").set_index("explainer")[["tie_group", "is_control"]]
         names = [str(name) for name in keys["explainer"].iloc[rows]]
-        for curve, x, lines in _lines(pooled.cells, cells, source):
+        for curve, x, lines in _lines(pooled.cells, cells, source, metric):
             axes = curve_axes(metric, curve, pooled.about.get("metrics", {}).get(metric, {}))
-            if axes is not None and len(x) > 1:
-                own = _joined(lines, ties)
-                drawn = {name for line in own for name in line["names"]}
-                place = facts | {"curve": curve, "x_label": axes.x, "y_label": axes.y, "x": _numbers(x)}
-                found.append(place | {"lines": own, "without": [name for name in names if name not in drawn]})
+            assert axes is not None
+            own = _joined(lines, ties)
+            drawn = {name for line in own for name in line["names"]}
+            place = facts | {"curve": curve, "x_label": axes.x, "y_label": axes.y, "x": _numbers(x)}
+            found.append(place | {"lines": own, "without": [name for name in names if name not in drawn]})
     return found
 
 
-def _lines(cells: Cells, rows: Mapping[str, int], source: RunCurves) -> Iterator[tuple[str, np.ndarray, dict[str, np.ndarray]]]:
+def _lines(
+    cells: Cells, rows: Mapping[str, int], source: RunCurves, metric: str
+) -> Iterator[tuple[str, np.ndarray, dict[str, np.ndarray]]]:
     """Yield name, positions (K,) and, by explainer, n, mean and interval ends (4, K) of the curves of one metric."""
     places, lines = dict[str, np.ndarray](), dict[str, dict[str, np.ndarray]]()
     waiting = list[tuple[str, str, np.ndarray]]()
     for explainer, row in rows.items():
         for curve, (x, y) in cell_data(cells, row, source).curves.items():
+            if len(x) < 2 or curve_axes(metric, curve, {}) is None:
+                continue
             grid = places.setdefault(curve, x if len(x) <= POINTS else np.linspace(x[0], x[-1], POINTS))
             waiting.append((curve, explainer, at_positions(x, y, grid).T))
         if sum(own.size for *_, own in waiting) > _VALUES:
@@ -104,7 +108,7 @@ def at_positions(x: np.ndarray, y: np.ndarray, grid: np.ndarray) -> np.ndarray:
 
 
 def _joined(lines: Mapping[str, np.ndarray], ties: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return the lines of a chart; explainers with equal curves and bands, up to a thousandth of the range, are one line."""
+    """Return the lines of a chart, controls last; explainers with equal curves and bands, up to a thousandth of the range, are one line."""
     values = np.concatenate([own[1] for own in lines.values()])
     reach = _EQUAL * float(np.ptp(values[np.isfinite(values)])) if np.isfinite(values).any() else 0.0
     drawn = list[tuple[np.ndarray, dict[str, Any]]]()
@@ -119,7 +123,7 @@ def _joined(lines: Mapping[str, np.ndarray], ties: pd.DataFrame) -> list[dict[st
             continue
         line = {"names": [name], "tied": bool(letter), "control": control, "n": int(own[0].max())}
         drawn.append((own, line | dict(zip(("mean", "low", "high"), map(_numbers, own[1:]), strict=True))))
-    return [line for _, line in drawn]
+    return sorted((line for _, line in drawn), key=lambda line: line["control"])
 
 
 def _numbers(values: Sequence[float] | np.ndarray) -> list[float | None]:

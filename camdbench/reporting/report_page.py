@@ -21,6 +21,7 @@ _SCRIPTS = (
     "charts",
     "curve_chart",
     "cost_chart",
+    "sweep_chart",
     "image_facts",
     "image_parts",
     "map_values",

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import camdbench
+from camdbench.reporting.page_numbers import short_number
 from camdbench.tables.mean_ranks import rank
 
 
@@ -87,3 +88,12 @@ def test_charts_hold_no_number_that_is_none(run: Path):
     [curve] = data["curves"]
     assert curve["without"] == ["uniform"]
     assert [own["explainer"] for own in data["cost"] if own["metric"].startswith("insertion")] == ["gradcam", "saliency"]
+
+
+@pytest.mark.parametrize("value", [0.0, -3.14159265, 1e-12, 123456789.0, float("nan"), float("inf"), -float("inf")])
+def test_numbers_have_four_digits_and_only_finite_ones_are_written(value: float):
+    found = short_number(value)
+    assert (found is None) == (not np.isfinite(value))
+    if found is not None:
+        assert found == pytest.approx(value, rel=5e-4)
+        assert len(f"{found:.15e}".partition("e")[0].strip("-").replace(".", "").rstrip("0")) <= 4

@@ -43,10 +43,8 @@ window.camdbenchChartParts = (() => {
     svg.setAttribute("aria-label", note ? `${title}. ${note}` : title);
     svg.querySelectorAll("g[aria-label]").forEach((group) => group.removeAttribute("aria-label"));  // of no role, which a label needs
     svg.querySelectorAll("a").forEach((link) => link.setAttribute("tabindex", "-1"));  // the list of images has the same links
-    const text = document.createElement("p");
-    text.className = "note";
-    text.textContent = note;
-    section.querySelector(".plot").replaceChildren(plot, ...(note ? [text] : []));
+    const line = (className, textContent) => Object.assign(document.createElement("p"), { className, textContent });
+    section.querySelector(".plot").replaceChildren(line("title", title), plot, ...(note ? [line("note", note)] : []));  // choices are not printed
   };
 
   const roomOf = (section) => Math.max(320, Math.min(1100, section.querySelector(".plot").clientWidth || 960));

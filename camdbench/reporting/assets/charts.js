@@ -91,5 +91,6 @@ window.camdbenchCharts = (data) => {
   byMetric(sectionOf("distributions"), data.blocks, distributions);
   if (sectionOf("ranks")) byChart(sectionOf("ranks"), data.ranks, (chart) => (several ? `${chart.metric} · ${chart.model}` : chart.metric), ranks);
   if (sectionOf("cost")) window.camdbenchCostChart(data);
+  if (sectionOf("sweeps")) window.camdbenchSweepChart(data.sweeps, several);
   if (sectionOf("curves")) window.camdbenchCurveChart(data, several);
 };

@@ -40,7 +40,7 @@ window.camdbenchCurveChart = ({ blocks, curves: charts }, several) => {
       y: { label: chart.y_label, labelArrow: "none", labelAnchor: "top", nice: true, ticks: 8, tickFormat: number, ...(shown.length ? {} : { domain: [0, 1] }) },
       marks: [
         Plot.gridX({ strokeOpacity: 0.12 }), Plot.gridY({ strokeOpacity: 0.12 }),
-        ...(state.bands ? shown.map((own, at) => Plot.areaY(points[at], { x: "x", y1: "low", y2: "high", fill: own.look.colour, fillOpacity: (own.look.hollow ? 0.5 : 1) * (shown.length > 5 ? 0.08 : 0.16) })) : []),
+        ...(state.bands ? shown.map((own, at) => Plot.areaY(points[at], { x: "x", y1: "low", y2: "high", fill: own.look.colour, fillOpacity: (own.look.hollow ? 0.5 : 1) * Math.min(0.16, 0.5 / shown.length) })) : []),
         ...shown.map((own, at) => Plot.lineY(points[at], { x: "x", y: "mean", stroke: own.look.colour, strokeOpacity: own.look.opacity, strokeWidth: 2, strokeDasharray: own.look.dash })),
         ...shown.map((own, at) => Plot.dot(points[at].filter((point) => (point.at + own.index) % every === 0), {
           x: "x", y: "mean", r: 4, symbol: own.look.symbol, stroke: own.look.colour, strokeOpacity: own.look.opacity, fill: own.look.hollow ? "var(--back)" : own.look.colour,
