@@ -1,0 +1,162 @@
+"""Strips of the images on which explainers do worst and best under a metric: input, and every explainer's overlay with its value."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from camdbench.core.errors import CamdbenchError, UsageError
+from camdbench.datasets.loading import UnreadableImage, read
+from camdbench.datasets.samples import Dataset
+from camdbench.reporting.chart_facts import Drawn, drawn
+from camdbench.reporting.overlay import gallery
+from camdbench.runner.open_images import open_images
+from camdbench.runner.stored_maps import StoredMaps
+from camdbench.tables.cell_values import STATUSES, Cells
+from camdbench.tables.pool import Pooled
+from camdbench.tables.summary import metric_fact, reductions_of
+from camdbench.tables.summary_tables import MetricColumn, SummaryGroup
+
+_ACROSS = 24  # overlays side by side
+_DPI = 100
+
+
+def strip_metric(pooled: Pooled, asked: str | None) -> str | None:
+    """Return the metric whose worst and best images are shown; None if the run has no metric with a direction.
+
+    Args:
+        pooled: the run.
+        asked: canonical spec; default: the first metric that is averaged over images and has a direction.
+
+    Raises:
+        UsageError: the run has no such metric, or it has no direction.
+    """
+    names = [str(name) for name in pooled.cells.keys["metric"].unique()]
+    means = [name for name, how in reductions_of(names, pooled.about).items() if how == "mean"]
+    directed = [name for name in means if metric_fact(name, "higher_is_better", pooled.about) is not None]
+    if asked is None:
+        return next(iter(directed), None)
+    if asked not in directed:
+        what = "the metric has no direction or no mean over images" if asked in names else "the run has no such metric"
+        raise UsageError(f"--strips = {asked}: {what}; choose from {', '.join(directed) or 'none'}")
+    return asked
+
+
+def extreme_images(values: Mapping[str, np.ndarray], *, rises: bool) -> dict[int, list[str]]:
+    """Choose the worst and the best image of each explainer; an image is listed once, with all its reasons.
+
+    Args:
+        values: (M,) by explainer, NaN where an image has no value.
+        rises: whether higher values are better.
+
+    Returns:
+        Reasons by position of the image, such as `worst of gradcam`: the worst image and then the best one, explainer by explainer; of
+        equal values the first image counts.
+    """
+    found = dict[int, list[str]]()
+    for name, own in values.items():
+        if np.isnan(own).all():
+            continue
+        low, high = int(np.nanargmin(own)), int(np.nanargmax(own))
+        for word, place in (("worst", low if rises else high), ("best", high if rises else low)):
+            found.setdefault(place, []).append(f"{word} of {name}")
+    return found
+
+
+def save_strips(pooled: Pooled, group: SummaryGroup, metric: str, file: Path, data_root: str | Path | None = None) -> str:
+    """Draw the strips of a model.
+
+    Args:
+        pooled: the run.
+        group: summary of the model.
+        metric: canonical spec.
+        file: the file to write.
+        data_root: directory of the data set, if it has moved.
+
+    Returns:
+        Why nothing was drawn, in one line; empty if the file was written.
+
+    Raises:
+        CamdbenchError: a file of maps is damaged, or the file cannot be written.
+    """
+    if pooled.about["config"].get("save_maps", "none") == "none":
+        return f"{file.name}: not drawn, as the run stored no maps; repeat it with --save-maps raw"
+    own = pooled.cells.select(((pooled.cells.keys["model"] == group.model) & (pooled.cells.keys["metric"] == metric)).to_numpy())
+    column = next(column for column in group.columns if column.metric == metric)
+    rows = {row: int(np.flatnonzero(own.keys["explainer"].isin(row.names))[0]) for row in _present(group, column)}
+    ranked = {row.label: np.take(own.values, place, axis=0) for row, place in rows.items() if not row.control}
+    strips = {own.images[place]: reasons for place, reasons in extreme_images(ranked, rises=bool(column.higher_is_better)).items()}
+    try:
+        with open_images(pooled.folders[0], pooled.about, data_root) as dataset:
+            inputs = _inputs(dataset, list(strips))
+    except CamdbenchError as error:
+        return f"{file.name}: not drawn, as the data set cannot be opened ({error}); --data-root names its directory"
+    maps = {row: _maps(pooled, group.model, row, inputs) for row in rows}
+    if not any(saliency is not None for line in maps.values() for saliency in line):
+        return f"{file.name}: not drawn, as no map or no image can be read"
+    gallery(
+        list(inputs.values()),
+        {row.label: [_filled(*pair) for pair in zip(line, inputs.values(), strict=True)] for row, line in maps.items()},
+        [f"{image}\n{_reasons(strips[image])}" for image in inputs],
+        file,
+        captions={row.label: _captions(own, rows[row], column, dict(zip(inputs, line, strict=True))) for row, line in maps.items()},
+        colours="viridis",
+        columns=_ACROSS,
+        dpi=_DPI,
+    )
+    return ""
+
+
+def _present(group: SummaryGroup, column: MetricColumn) -> list[Drawn]:
+    return [row for row in drawn(group) if row.cell(group, column) is not None]
+
+
+def _inputs(dataset: Dataset, images: Sequence[str]) -> dict[str, np.ndarray]:
+    """Images (H, W, 3) in [0, 1] by id; unreadable ones, and those that the data set lacks, are omitted."""
+    places, found = {name: place for place, name in enumerate(dataset.ids)}, dict[str, np.ndarray]()
+    for image in images:
+        if image in places and not isinstance(sample := read(dataset, places[image]), UnreadableImage):
+            found[image] = np.clip(sample.image.permute(1, 2, 0).numpy(), 0, 1)
+    return found
+
+
+def _maps(pooled: Pooled, model: str, row: Drawn, inputs: Mapping[str, np.ndarray]) -> list[np.ndarray | None]:
+    """Maps of a row, as they were scored; None where the run has none."""
+    stored = [StoredMaps(folder, pooled.about) for folder in pooled.folders]
+    found = list[np.ndarray | None]()
+    for image, picture in inputs.items():
+        maps = (own.finished(model, name, image, (picture.shape[0], picture.shape[1])) for own in stored for name in row.names)
+        found.append(next((saliency for saliency in maps if saliency is not None), None))
+    return found
+
+
+def _filled(saliency: np.ndarray | None, picture: np.ndarray) -> np.ndarray:
+    """A map that can be drawn: 0 where there is none, or where it is not finite."""
+    return np.zeros(picture.shape[:2]) if saliency is None else np.nan_to_num(saliency)
+
+
+def _captions(cells: Cells, row: int, column: MetricColumn, maps: Mapping[str, np.ndarray | None]) -> list[str]:
+    """Value of each image in the metric's unit, or why there is none."""
+    found = list[str]()
+    for image, saliency in maps.items():
+        place = cells.images.index(image)
+        value, status = float(cells.values[row, place]), STATUSES[cells.status[row, place]] or "no value"
+        number = f"{value:.{1 if column.unit == '%' else 3}f}{' %' if column.unit == '%' else ''}"
+        text = status.replace("_", " ") if np.isnan(value) else f"{column.metric} {number}"
+        found.append(f"{text}{', no map' if saliency is None else ''}{', constant map' if status == 'constant_map' else ''}")
+    return found
+
+
+def _reasons(reasons: Sequence[str]) -> str:
+    """Join reasons by kind.
+
+    >>> _reasons(["worst of gradcam", "worst of layercam", "best of opticam"])
+    'worst of gradcam, layercam; best of opticam'
+    """
+    kinds = dict[str, list[str]]()
+    for reason in reasons:
+        kind, _, name = reason.partition(" of ")
+        kinds.setdefault(kind, []).append(name)
+    return "; ".join(f"{kind} of {', '.join(names)}" for kind, names in kinds.items())
