@@ -27,11 +27,22 @@ if TYPE_CHECKING:
 )
 @click.option("--ranks", is_flag=True, help="Also plot critical-difference diagrams of ranks (extra stats).")
 @click.option("--strips", metavar="METRIC", help="Metric whose worst and best images are drawn.  [default: the first with a direction]")
+@click.option(
+    "--stretch", is_flag=True, help="Divide maps by their 99th percentile, for display only; those of gradients are invisible otherwise."
+)
 @click.option("--no-images", is_flag=True, help="Draw no images, for data that may not be copied.")
 @click.option("--data-root", metavar="DIR", shell_complete=complete_path("DIR"), help="Directory of the data set, if it has moved.")
 @shared_options.verbose
 def command(
-    run: str, out: str | None, form: str, width: Width, ranks: bool, strips: str | None, no_images: bool, data_root: str | None
+    run: str,
+    out: str | None,
+    form: str,
+    width: Width,
+    ranks: bool,
+    strips: str | None,
+    stretch: bool,
+    no_images: bool,
+    data_root: str | None,
 ) -> None:
     r"""Plot means with intervals, image values, curves and images with their maps; with --ranks, critical-difference diagrams.
 
@@ -58,6 +69,7 @@ def command(
         ranks=ranks,
         pictures=not no_images,
         strips=strips,
+        stretch=stretch,
         data_root=data_root,
         log=partial(echo, err=True),
     )

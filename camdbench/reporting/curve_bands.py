@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import NamedTuple
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -16,7 +16,8 @@ from camdbench.tables.pool import Pooled
 CellKey = tuple[str, str, str]  # model, explainer, metric
 
 
-class CurveBand(NamedTuple):
+@dataclass(frozen=True)
+class CurveBand:
     """A mean curve with its 95 % interval at each point.
 
     Attributes:
@@ -35,7 +36,7 @@ class CurveBand(NamedTuple):
 
     def within(self, ends: tuple[float, float]) -> CurveBand:
         """Return the band clipped to a range, which it exceeds by rounding at most."""
-        return self._replace(mean=np.clip(self.mean, *ends), low=np.clip(self.low, *ends), high=np.clip(self.high, *ends))
+        return replace(self, mean=np.clip(self.mean, *ends), low=np.clip(self.low, *ends), high=np.clip(self.high, *ends))
 
 
 def curve_band(x: np.ndarray, y: np.ndarray) -> CurveBand:

@@ -30,7 +30,11 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 CURVE = "curve"  # name of the curves that are plotted over x
-_TEXT = {"svg.fonttype": "none", "pdf.fonttype": 42, "svg.hashsalt": "camdbench"}  # text as text; equal figures are equal files
+_TEXT: dict[Any, Any] = {
+    "svg.fonttype": "none",
+    "pdf.fonttype": 42,
+    "svg.hashsalt": "camdbench",
+}  # text as text; equal figures are equal files
 _METADATA: dict[str, dict[str, Any]] = {"png": {"Software": None}, "pdf": {"CreationDate": None}, "svg": {"Date": None}}
 
 
@@ -43,8 +47,9 @@ def save_figures(
     ranks: bool = False,
     pictures: bool = True,
     strips: str | None = None,
+    stretch: bool = False,
     data_root: str | Path | None = None,
-    log: Callable[[str], object] = lambda line: None,
+    log: Callable[[str], object] = str,
 ) -> list[Path]:
     """Plot a run: bars of means, box plots of image values, curves, swept options, images and, on request, mean ranks.
 
@@ -61,6 +66,7 @@ def save_figures(
         ranks: also plot the ranks, which needs the extra `stats`.
         pictures: whether images are drawn.
         strips: canonical spec of the metric whose worst and best images are drawn; default: the first one with a direction.
+        stretch: whether maps are divided by their 99th percentile, for display only; maps of gradients are invisible otherwise.
         data_root: directory of the data set, if it has moved.
         log: callback for one line about images that cannot be drawn.
 
@@ -74,7 +80,7 @@ def save_figures(
     pooled = load_pooled([run])
     metric = strip_metric(pooled, strips) if pictures else None
     groups = list(summary_groups(summarise(pooled)))
-    diagrams = list(rank_diagrams(pooled, groups)) if ranks else []
+    diagrams = list(rank_diagrams(pooled, groups, width)) if ranks else []
     written = list[Path]()
     for number, group in enumerate(groups):
         stem = f"{number + 1}-{_plain(group.model or 'models')}"
@@ -82,7 +88,7 @@ def save_figures(
             written.append(_save(figure, Path(out, f"{stem}-{name}.{form}")))
         if metric is not None and group.heads != "model":
             file = Path(out, f"{stem}-strips-{_plain(metric)}.{form}")
-            if missing := save_strips(pooled, group, metric, file, data_root):
+            if missing := save_strips(pooled, group, metric, file, stretch=stretch, data_root=data_root):
                 log(missing)
             else:
                 written.append(file)
@@ -106,7 +112,7 @@ def _of_group(pooled: Pooled, group: SummaryGroup, width: Width) -> Iterator[tup
         yield "curves", curves(group, bands, pooled.about, width)
 
 
-def rank_diagrams(pooled: Pooled, groups: Sequence[SummaryGroup]) -> Iterator[tuple[str, Figure]]:
+def rank_diagrams(pooled: Pooled, groups: Sequence[SummaryGroup], width: Width = "screen") -> Iterator[tuple[str, Figure]]:
     """Yield a critical-difference diagram for each model and metric with at least three explainers; tied ones count once.
 
     Raises:
@@ -133,7 +139,7 @@ def rank_diagrams(pooled: Pooled, groups: Sequence[SummaryGroup]) -> Iterator[tu
         names = lines["explainer"].tolist()
         alike = both.pivot_table(index="a", columns="b", values="p").reindex(index=names, columns=names).fillna(1.0)
         labels = [folded(once[name].label, 44) for name in names]
-        figure, (place,) = panels(1, 0.6 + 0.2 * len(names), across=1)
+        figure, (place,) = panels(1, 0.6 + 0.16 * len(names), width, across=1)
         critical_difference_diagram(
             pd.Series(lines["rank"].to_numpy(), index=labels),
             alike.set_axis(labels, axis=0).set_axis(labels, axis=1),

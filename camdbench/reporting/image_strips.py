@@ -65,7 +65,9 @@ def extreme_images(values: Mapping[str, np.ndarray], *, rises: bool) -> dict[int
     return found
 
 
-def save_strips(pooled: Pooled, group: SummaryGroup, metric: str, file: Path, data_root: str | Path | None = None) -> str:
+def save_strips(
+    pooled: Pooled, group: SummaryGroup, metric: str, file: Path, *, stretch: bool = False, data_root: str | Path | None = None
+) -> str:
     """Draw the strips of a model.
 
     Args:
@@ -73,6 +75,7 @@ def save_strips(pooled: Pooled, group: SummaryGroup, metric: str, file: Path, da
         group: summary of the model.
         metric: canonical spec.
         file: the file to write.
+        stretch: whether maps are divided by their 99th percentile, which the picture states.
         data_root: directory of the data set, if it has moved.
 
     Returns:
@@ -96,10 +99,11 @@ def save_strips(pooled: Pooled, group: SummaryGroup, metric: str, file: Path, da
     maps = {row: _maps(pooled, group.model, row, inputs) for row in rows}
     if not any(saliency is not None for line in maps.values() for saliency in line):
         return f"{file.name}: not drawn, as no map or no image can be read"
+    how = "\n(maps stretched for display)" if stretch else ""
     gallery(
         list(inputs.values()),
-        {row.label: [_filled(*pair) for pair in zip(line, inputs.values(), strict=True)] for row, line in maps.items()},
-        [f"{image}\n{_reasons(strips[image])}" for image in inputs],
+        {row.label: [_filled(*pair, stretch=stretch) for pair in zip(line, inputs.values(), strict=True)] for row, line in maps.items()},
+        [f"{image}\n{_reasons(strips[image])}{how}" for image in inputs],
         file,
         captions={row.label: _captions(own, rows[row], column, dict(zip(inputs, line, strict=True))) for row, line in maps.items()},
         colours="viridis",
@@ -132,9 +136,12 @@ def _maps(pooled: Pooled, model: str, row: Drawn, inputs: Mapping[str, np.ndarra
     return found
 
 
-def _filled(saliency: np.ndarray | None, picture: np.ndarray) -> np.ndarray:
+def _filled(saliency: np.ndarray | None, picture: np.ndarray, *, stretch: bool) -> np.ndarray:
     """A map that can be drawn: 0 where there is none, or where it is not finite."""
-    return np.zeros(picture.shape[:2]) if saliency is None else np.nan_to_num(saliency)
+    if saliency is None:
+        return np.zeros(picture.shape[:2])
+    filled = np.nan_to_num(saliency)
+    return np.clip(filled / max(0.01, float(np.quantile(filled, 0.99))), 0, 1) if stretch else filled
 
 
 def _captions(cells: Cells, row: int, column: MetricColumn, maps: Mapping[str, np.ndarray | None]) -> list[str]:

@@ -21,7 +21,7 @@ _SLACK = 0.02  # of a range that is limited, beyond its ends
 
 
 def panels(
-    count: int, height: float, width: Width = "screen", *, across: int | None = None, rows: bool = False
+    count: int, height: float, width: Width = "screen", *, across: int | None = None, share: bool = False
 ) -> tuple[Figure, list[Any]]:
     """Return a figure with `count` subplots.
 
@@ -29,18 +29,18 @@ def panels(
         count: number of subplots.
         height: inches of a subplot.
         width: of the figure.
-        across: subplots per row; default: as many as fit.
-        rows: whether subplots share the names of their rows, which stand on the left.
+        across: subplots per row, which fill the width; default: as many as fit, each of the same width.
+        share: whether subplots side by side share their vertical axis, which is labelled on the left.
     """
     from matplotlib.figure import Figure
 
     most, inches = WIDTHS[width]
-    across = min(most, count) if across is None else across
+    if across is None:
+        across = min(most, count)
+        inches *= across / most
     down = -(-count // across)
-    figure = Figure(
-        figsize=(inches * max(across, 1) / most if across < most else inches, 0.5 + max(1.2, height) * down), layout="constrained"
-    )
-    axes = figure.subplots(down, across, squeeze=False, sharey=rows).ravel().tolist()
+    figure = Figure(figsize=(inches, 0.5 + max(1.2, height) * down), layout="constrained")
+    axes = figure.subplots(down, across, squeeze=False, sharey="row" if share else False).ravel().tolist()
     for place in axes:
         place.tick_params(labelsize=SMALL)
     for empty in axes[count:]:
@@ -65,11 +65,16 @@ def height_of_rows(names: list[str]) -> float:
 
 def name_rows(place: Any, names: list[str], controls: list[bool]) -> None:
     """Write the names of rows on the left, the first on top; those of controls are grey."""
+    place.set_ylim(len(names) - 0.4, -0.6)
     place.set_yticks(range(len(names)), [folded(name) for name in names], fontsize=SMALL)
-    for text, control in zip(place.get_yticklabels(), controls, strict=True):
+    for text, control in zip(place.get_yticklabels(), controls, strict=False):  # subplots further right have none
         text.set_parse_math(False)
         text.set_color(CONTROL if control else "black")
-    place.set_ylim(len(names) - 0.4, -0.6)
+
+
+def name_missing(place: Any, row: int) -> None:
+    """Write into a row that there is no value."""
+    place.text(0.01, row, "no value", transform=place.get_yaxis_transform(), va="center", fontsize=SMALL, color=CONTROL)
 
 
 def limit(place: Any, axis: Literal["x", "y"], ends: tuple[float, float]) -> None:

@@ -79,7 +79,7 @@ def _categorical(group: SummaryGroup, lines: list[tuple[str, SweptLine]], width:
     rows = [(f"{label}: {value}" if len(lines) > 1 else str(value), name) for label, line in lines for value, name in line.specs.items()]
     looks = [own for own, (_, line) in zip(_looks(group, lines), lines, strict=True) for _ in line.specs]
     names = [label for label, _ in rows]
-    figure, axes = panels(len(group.columns), height_of_rows(names), width, rows=True)
+    figure, axes = panels(len(group.columns), height_of_rows(names), width, share=True)
     for place, column in zip(axes, group.columns, strict=False):
         for number, ((_, name), own) in enumerate(zip(rows, looks, strict=True)):
             if (cell := group.cells.get((name, column))) is None:

@@ -10,7 +10,19 @@ import numpy as np
 from camdbench.reporting.chart_facts import Drawn, curve_axis, drawn, mean_label, range_of
 from camdbench.reporting.curve_bands import CurveBand
 from camdbench.reporting.palette import CONTROL, FAINT, SERIES, look
-from camdbench.reporting.subplot_grid import NORMAL, SMALL, WIDTHS, Width, folded, height_of_rows, legend_below, limit, name_rows, panels
+from camdbench.reporting.subplot_grid import (
+    NORMAL,
+    SMALL,
+    WIDTHS,
+    Width,
+    folded,
+    height_of_rows,
+    legend_below,
+    limit,
+    name_missing,
+    name_rows,
+    panels,
+)
 from camdbench.tables.cell_values import Cells
 from camdbench.tables.summary_tables import MetricColumn, SummaryGroup
 
@@ -40,6 +52,8 @@ def bars(group: SummaryGroup, width: Width = "screen") -> Figure:
             xerr=spread,
             error_kw={"lw": 1, "capsize": 2, "ecolor": "black"},
         )
+        for number in np.flatnonzero(np.isnan(means)):
+            name_missing(place, int(number))
         _finish_rows(place, rows, column, mean_label(column))
     title(figure, group.title)
     return figure
@@ -51,21 +65,25 @@ def boxes(group: SummaryGroup, cells: Cells, width: Width = "screen") -> Figure:
     figure, axes = _row_panels(rows, len(group.columns), width)
     for place, column in zip(axes, group.columns, strict=False):
         own = cells.select((cells.keys["metric"] == column.metric).to_numpy())
+        values = [_values(row, own) for row in rows]
         for control, colour in ((False, SERIES[0]), (True, CONTROL)):
             positions = [number for number, row in enumerate(rows) if row.control == control]
-            line = {"color": colour, "lw": 1}
+            edge = {"color": colour, "lw": 1}
             place.boxplot(
-                [_values(rows[number], own) for number in positions],
+                [values[number] for number in positions],
                 positions=positions,
                 orientation="horizontal",
                 widths=0.6,
                 manage_ticks=False,
-                boxprops=line,
-                whiskerprops=line,
-                capprops=line,
+                boxprops=edge,
+                whiskerprops=edge,
+                capprops=edge,
                 medianprops={"color": "black", "lw": 1.5},
                 flierprops={"marker": ".", "markersize": 3, "alpha": 0.5, "mec": colour},
             )
+        for number, line in enumerate(values):
+            if not len(line):
+                name_missing(place, number)
         _finish_rows(place, rows, column, f"value of an image ({column.unit})" if column.unit else "value of an image")
     title(figure, f"{group.title} · values of images")
     return figure
@@ -87,14 +105,17 @@ def curves(group: SummaryGroup, bands: Bands, about: Mapping[str, Any], width: W
     else:
         groups = [rows[start : start + _TOGETHER] for start in range(0, len(rows), _TOGETHER)]
         across = min(len(groups), WIDTHS[width][0])
-        cells = [(column, own) for column in metrics for own in (*groups, *[list[Drawn]()] * (-len(groups) % across))]
-        figure, axes = panels(len(cells), 2.6 + 0.15 * _TOGETHER, width, across=across)
-        for place, (column, own) in zip(axes, cells, strict=True):
+        groups += [[]] * (-len(groups) % across)
+        figure, axes = panels(len(metrics) * len(groups), 2.6, width, across=across, share=True)
+        for number, place in enumerate(axes):
+            column, own = metrics[number // len(groups)], groups[number % len(groups)]
             if not own:
                 place.set_axis_off()
                 continue
             _draw_curves(place, own, rows, bands, column, about)
-            place.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), fontsize=SMALL, frameon=False)
+            if across < len(groups) or number >= len(axes) - across:  # one legend for the subplots above it, if their rows agree
+                place.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), fontsize=SMALL, frameon=False)
+        figure.set_figheight(figure.get_figheight() + 0.15 * _TOGETHER * (len(axes) // across if across < len(groups) else 1))
     title(figure, group.title)
     return figure
 
@@ -119,8 +140,9 @@ def _draw_curves(
         if row not in own:
             place.plot(band.x, band.mean, color=FAINT, lw=0.8, zorder=1)
             continue
-        every = max(1, len(band.x) // 8)
-        place.plot(band.x, band.mean, **looks[row].line, label=folded(row.label), lw=1.2, ms=3.5, mew=0.8, markevery=every)
+        every = max(1, len(band.x) // 6)  # markers of lines that agree stand beside each other
+        first = rows.index(row) * every // _TOGETHER % every
+        place.plot(band.x, band.mean, **looks[row].line, label=folded(row.label), lw=1.2, ms=3.5, mew=0.8, markevery=(first, every))
         place.fill_between(band.x, band.low, band.high, color=looks[row].colour, alpha=0.15, lw=0)
     place.set_title(column.heading, fontsize=NORMAL, parse_math=False)
     place.set_xlabel("fraction of pixels or patches" if furthest <= 1 else "step", fontsize=SMALL)
@@ -129,7 +151,7 @@ def _draw_curves(
 
 
 def _row_panels(rows: Sequence[Drawn], count: int, width: Width) -> tuple[Figure, list[Any]]:
-    return panels(count, height_of_rows([row.label for row in rows]), width, rows=True)
+    return panels(count, height_of_rows([row.label for row in rows]), width, share=True)
 
 
 def _finish_rows(place: Any, rows: Sequence[Drawn], column: MetricColumn, label: str) -> None:
