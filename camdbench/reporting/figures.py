@@ -34,7 +34,7 @@ _TEXT: dict[Any, Any] = {
     "svg.fonttype": "none",
     "pdf.fonttype": 42,
     "svg.hashsalt": "camdbench",
-}  # text as text; equal figures are equal files
+}  # text as text; equal files
 _METADATA: dict[str, dict[str, Any]] = {"png": {"Software": None}, "pdf": {"CreationDate": None}, "svg": {"Date": None}}
 
 
