@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -44,24 +45,25 @@ def strip_metric(pooled: Pooled, asked: str | None) -> str | None:
     return asked
 
 
-def extreme_images(values: Mapping[str, np.ndarray], *, rises: bool) -> dict[int, list[str]]:
-    """Choose the worst and the best image of each explainer; an image is listed once, with all its reasons.
+def extreme_images(values: Mapping[str, np.ndarray], *, rises: bool) -> dict[int, dict[str, str]]:
+    """Choose the worst and the best image of each explainer; an image is listed once.
 
     Args:
         values: (M,) by explainer, NaN where an image has no value.
         rises: whether higher values are better.
 
     Returns:
-        Reasons by position of the image, such as `worst of gradcam`: the worst image and then the best one, explainer by explainer; of
+        By position of the image, and by explainer: `worst` or `best`. The worst image and then the best one, explainer by explainer; of
         equal values the first image counts.
     """
-    found = dict[int, list[str]]()
+    found = dict[int, dict[str, str]]()
     for name, own in values.items():
         if np.isnan(own).all():
             continue
         low, high = int(np.nanargmin(own)), int(np.nanargmax(own))
         for word, place in (("worst", low if rises else high), ("best", high if rises else low)):
-            found.setdefault(place, []).append(f"{word} of {name}")
+            words = found.setdefault(place, {})
+            words[name] = f"{words[name]} and {word}" if name in words else word
     return found
 
 
@@ -86,26 +88,22 @@ def save_strips(
     """
     if pooled.about["config"].get("save_maps", "none") == "none":
         return f"{file.name}: not drawn, as the run stored no maps; repeat it with --save-maps raw"
-    own = pooled.cells.select(((pooled.cells.keys["model"] == group.model) & (pooled.cells.keys["metric"] == metric)).to_numpy())
-    column = next(column for column in group.columns if column.metric == metric)
-    rows = {row: int(np.flatnonzero(own.keys["explainer"].isin(row.names))[0]) for row in _present(group, column)}
-    ranked = {row.label: np.take(own.values, place, axis=0) for row, place in rows.items() if not row.control}
-    strips = {own.images[place]: reasons for place, reasons in extreme_images(ranked, rises=bool(column.higher_is_better)).items()}
+    sheet = _sheet(pooled, group, metric)
     try:
         with open_images(pooled.folders[0], pooled.about, data_root) as dataset:
-            inputs = _inputs(dataset, list(strips))
+            inputs = _inputs(dataset, list(sheet.strips))
     except CamdbenchError as error:
         return f"{file.name}: not drawn, as the data set cannot be opened ({error}); --data-root names its directory"
-    maps = {row: _maps(pooled, group.model, row, inputs) for row in rows}
+    maps = {row: _maps(pooled, group.model, row, inputs) for row in sheet.rows}
     if not any(saliency is not None for line in maps.values() for saliency in line):
         return f"{file.name}: not drawn, as no map or no image can be read"
     how = "\n(maps stretched for display)" if stretch else ""
     gallery(
         list(inputs.values()),
         {row.label: [_filled(*pair, stretch=stretch) for pair in zip(line, inputs.values(), strict=True)] for row, line in maps.items()},
-        [f"{image}\n{_reasons(strips[image])}{how}" for image in inputs],
+        [f"{image}{how}" for image in inputs],
         file,
-        captions={row.label: _captions(own, rows[row], column, dict(zip(inputs, line, strict=True))) for row, line in maps.items()},
+        captions={row.label: [sheet.caption(row, *pair) for pair in zip(inputs, line, strict=True)] for row, line in maps.items()},
         colours="viridis",
         columns=_ACROSS,
         dpi=_DPI,
@@ -113,8 +111,44 @@ def save_strips(
     return ""
 
 
-def _present(group: SummaryGroup, column: MetricColumn) -> list[Drawn]:
-    return [row for row in drawn(group) if row.cell(group, column) is not None]
+@dataclass(frozen=True)
+class _Sheet:
+    """What strips show.
+
+    Attributes:
+        cells: of one model and metric.
+        column: the metric.
+        rows: explainers, with their positions in `cells`.
+        strips: by image, and by explainer: `worst` or `best`.
+    """
+
+    cells: Cells
+    column: MetricColumn
+    rows: Mapping[Drawn, int]
+    strips: Mapping[str, Mapping[str, str]]
+
+    def caption(self, row: Drawn, image: str, saliency: np.ndarray | None) -> str:
+        """Value in the metric's unit, or why there is none; and whether it is the worst or the best."""
+        name, unit, at = self.column.metric, self.column.unit, self.cells.images.index(image)
+        value = float(self.cells.values[self.rows[row], at])
+        status = STATUSES[self.cells.status[self.rows[row], at]].replace("_", " ") or "no value"
+        number = f"{name} {value:.1f} %" if unit == "%" else f"{name} {value:.3f} {unit}".rstrip()
+        notes = [status if np.isnan(value) else number]
+        notes += ["no map"] if saliency is None else [status] if status == "constant map" else []
+        extreme = self.strips[image].get(row.label)
+        return ", ".join(notes) + (f"\n{extreme}" if extreme else "")
+
+
+def _sheet(pooled: Pooled, group: SummaryGroup, metric: str) -> _Sheet:
+    keys, (dataset, split, rule) = pooled.cells.keys, group.place
+    own = {"model": group.model, "dataset": dataset, "split": split, "target_rule": rule, "metric": metric}
+    cells = pooled.cells.select(np.logical_and.reduce([keys[name] == value for name, value in own.items()]))
+    column = next(column for column in group.columns if column.metric == metric)
+    places = {row: np.flatnonzero(cells.keys["explainer"].isin(row.names)) for row in drawn(group)}
+    rows = {row: int(found[0]) for row, found in places.items() if len(found)}
+    ranked = {row.label: np.take(cells.values, place, axis=0) for row, place in rows.items() if not row.control}
+    extremes = extreme_images(ranked, rises=bool(column.higher_is_better))
+    return _Sheet(cells, column, rows, {cells.images[place]: words for place, words in extremes.items()})
 
 
 def _inputs(dataset: Dataset, images: Sequence[str]) -> dict[str, np.ndarray]:
@@ -142,28 +176,3 @@ def _filled(saliency: np.ndarray | None, picture: np.ndarray, *, stretch: bool) 
         return np.zeros(picture.shape[:2])
     filled = np.nan_to_num(saliency)
     return np.clip(filled / max(0.01, float(np.quantile(filled, 0.99))), 0, 1) if stretch else filled
-
-
-def _captions(cells: Cells, row: int, column: MetricColumn, maps: Mapping[str, np.ndarray | None]) -> list[str]:
-    """Value of each image in the metric's unit, or why there is none."""
-    found = list[str]()
-    for image, saliency in maps.items():
-        place = cells.images.index(image)
-        value, status = float(cells.values[row, place]), STATUSES[cells.status[row, place]] or "no value"
-        number = f"{value:.{1 if column.unit == '%' else 3}f}{' %' if column.unit == '%' else ''}"
-        text = status.replace("_", " ") if np.isnan(value) else f"{column.metric} {number}"
-        found.append(f"{text}{', no map' if saliency is None else ''}{', constant map' if status == 'constant_map' else ''}")
-    return found
-
-
-def _reasons(reasons: Sequence[str]) -> str:
-    """Join reasons by kind.
-
-    >>> _reasons(["worst of gradcam", "worst of layercam", "best of opticam"])
-    'worst of gradcam, layercam; best of opticam'
-    """
-    kinds = dict[str, list[str]]()
-    for reason in reasons:
-        kind, _, name = reason.partition(" of ")
-        kinds.setdefault(kind, []).append(name)
-    return "; ".join(f"{kind} of {', '.join(names)}" for kind, names in kinds.items())

@@ -10,7 +10,7 @@ from camdbench.reporting.chart_facts import mean_label, range_of
 from camdbench.reporting.palette import CONTROL, Look, look
 from camdbench.reporting.subplot_grid import NORMAL, SMALL, Width, height_of_rows, legend_below, limit, name_rows, panels
 from camdbench.reporting.swept_options import SweptLine, SweptOption
-from camdbench.reporting.value_charts import title
+from camdbench.reporting.value_charts import images_of, title
 from camdbench.tables.summary_tables import SummaryGroup
 
 if TYPE_CHECKING:
@@ -49,7 +49,8 @@ def sweep_chart(group: SummaryGroup, option: SweptOption, width: Width = "screen
     lines = _untied(group, option)
     figure = _numeric(group, option, lines, width) if option.is_numeric else _categorical(group, lines, width)
     known = _KNOWN.get((option.name, option.option))
-    title(figure, f"{group.title} · {known.file if known else f'{option.option} of {option.name}'}")
+    what = known.file if known else f"{option.option} of {option.name}"
+    title(figure, f"{group.title} · {what}: means of {images_of(group)} with 95 % bootstrap intervals")
     return figure
 
 

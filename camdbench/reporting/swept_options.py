@@ -90,7 +90,7 @@ def swept(specs: Sequence[str]) -> list[SweptOption]:
                     own |= {IDENTITY[node.name, option]: parsed[inner]} if inner in parsed else {}
     options = list[SweptOption]()
     for (name, option), lines in found.items():
-        kept = tuple(SweptLine(_label(rest, name), _ordered_specs(own)) for rest, own in lines.items() if len(own) > 1)
+        kept = tuple(SweptLine(_label(rest, name), _ordered_specs(own, specs)) for rest, own in lines.items() if len(own) > 1)
         options += [SweptOption(name, option, kept)] if kept else []
     return options
 
@@ -160,5 +160,7 @@ def _ordered(values: Mapping[Any, None]) -> list[Any]:
     return sorted(values) if all(map(_is_number, values)) else list(values)
 
 
-def _ordered_specs(own: Mapping[Any, str]) -> dict[Any, str]:
-    return {value: own[value] for value in _ordered(dict.fromkeys(own))}
+def _ordered_specs(own: Mapping[Any, str], specs: Sequence[str]) -> dict[Any, str]:
+    """Order values: numbers ascending, others as their specs were run."""
+    listed = sorted(own, key=lambda value: specs.index(own[value]))
+    return {value: own[value] for value in _ordered(dict.fromkeys(listed))}

@@ -24,11 +24,12 @@ from camdbench.reporting.subplot_grid import (
     panels,
 )
 from camdbench.tables.cell_values import Cells
-from camdbench.tables.summary_tables import MetricColumn, SummaryGroup
+from camdbench.tables.summary_tables import MetricColumn, SummaryGroup, span
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+_OPACITY = 0.5  # of bands that lie on each other
 _TOGETHER = len(SERIES)  # curves in one subplot, each of another colour
 
 Bands = Mapping[tuple[str, str], CurveBand]  # by explainer and metric
@@ -55,7 +56,7 @@ def bars(group: SummaryGroup, width: Width = "screen") -> Figure:
         for number in np.flatnonzero(np.isnan(means)):
             name_missing(place, int(number))
         _finish_rows(place, rows, column, mean_label(column))
-    title(figure, group.title)
+    title(figure, f"{group.title} · means of {images_of(group)} with 95 % bootstrap intervals")
     return figure
 
 
@@ -68,6 +69,8 @@ def boxes(group: SummaryGroup, cells: Cells, width: Width = "screen") -> Figure:
         values = [_values(row, own) for row in rows]
         for control, colour in ((False, SERIES[0]), (True, CONTROL)):
             positions = [number for number, row in enumerate(rows) if row.control == control]
+            if not positions:
+                continue
             edge = {"color": colour, "lw": 1}
             place.boxplot(
                 [values[number] for number in positions],
@@ -85,7 +88,7 @@ def boxes(group: SummaryGroup, cells: Cells, width: Width = "screen") -> Figure:
             if not len(line):
                 name_missing(place, number)
         _finish_rows(place, rows, column, f"value of an image ({column.unit})" if column.unit else "value of an image")
-    title(figure, f"{group.title} · values of images")
+    title(figure, f"{group.title} · values of {images_of(group)}")
     return figure
 
 
@@ -116,8 +119,14 @@ def curves(group: SummaryGroup, bands: Bands, about: Mapping[str, Any], width: W
             if across < len(groups) or number >= len(axes) - across:  # one legend for the subplots above it, if their rows agree
                 place.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), fontsize=SMALL, frameon=False)
         figure.set_figheight(figure.get_figheight() + 0.15 * _TOGETHER * (len(axes) // across if across < len(groups) else 1))
-    title(figure, group.title)
+    title(figure, f"{group.title} · mean curves of {images_of(group)} with 95 % bootstrap bands")
     return figure
+
+
+def images_of(group: SummaryGroup) -> str:
+    """Number of images, or the smallest and largest number."""
+    counts = group.lines["n"]
+    return f"{span(counts)} image{'' if counts.max() == 1 else 's'}"
 
 
 def title(figure: Figure, text: str) -> None:
@@ -143,7 +152,7 @@ def _draw_curves(
         every = max(1, len(band.x) // 6)  # markers of lines that agree stand beside each other
         first = rows.index(row) * every // _TOGETHER % every
         place.plot(band.x, band.mean, **looks[row].line, label=folded(row.label), lw=1.2, ms=3.5, mew=0.8, markevery=(first, every))
-        place.fill_between(band.x, band.low, band.high, color=looks[row].colour, alpha=0.15, lw=0)
+        place.fill_between(band.x, band.low, band.high, color=looks[row].colour, alpha=_OPACITY / len(own), lw=0)
     place.set_title(column.heading, fontsize=NORMAL, parse_math=False)
     place.set_xlabel("fraction of pixels or patches" if furthest <= 1 else "step", fontsize=SMALL)
     place.set_ylabel(label, fontsize=SMALL)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import isnan
 
 import pandas as pd
 
@@ -16,7 +17,7 @@ def made_cells(values: Mapping[str, Mapping[str, Sequence[float]]]) -> Cells:
     place = {"dataset": "data", "split": "val", "model": "net", "protocol": "p", "target_rule": "label", "label": 0}
     rows = [
         place
-        | {"explainer": name, "metric": metric, "image": f"i{number}", "value": value, "status": "ok" if value == value else "undefined"}
+        | {"explainer": name, "metric": metric, "image": f"i{number}", "value": value, "status": "undefined" if isnan(value) else "ok"}
         for metric, explainers in values.items()
         for name, line in explainers.items()
         for number, value in enumerate(line)
