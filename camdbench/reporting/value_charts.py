@@ -124,9 +124,9 @@ def curves(group: SummaryGroup, bands: Bands, about: Mapping[str, Any], width: W
 
 
 def images_of(group: SummaryGroup) -> str:
-    """Number of images, or the smallest and largest number."""
-    counts = group.lines["n"]
-    return f"{span(counts)} image{'' if counts.max() == 1 else 's'}"
+    """Number of images with a value, or its smallest and largest number; explainers without any are named in the chart."""
+    counts = group.lines.loc[group.lines["n"] > 0, "n"]
+    return f"{span(counts) if len(counts) else 0} image{'' if counts.max() == 1 else 's'}"
 
 
 def title(figure: Figure, text: str) -> None:
