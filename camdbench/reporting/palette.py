@@ -12,13 +12,15 @@ OKABE_ITO = {
     "vermillion": "#d55e00",
     "green": "#009e73",
     "purple": "#cc79a7",
-    "orange": "#e69f00",
     "sky blue": "#56b4e9",
+    "orange": "#e69f00",
     "black": "#000000",
     "yellow": "#f0e442",
 }
 SERIES = tuple(colour for name, colour in OKABE_ITO.items() if name != "yellow")  # yellow lines are too faint on white
 """Colours of series, in order; the first is that of a chart with one series."""
+DARK_YELLOW = "#a39600"
+"""Yellow of the page on white."""
 CONTROL = "#808080"
 """Colour of controls, whose bars and markers are hollow."""
 FAINT = "#d9d9d9"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from importlib.resources import files
 
-from camdbench.reporting.palette import CONTROL, OKABE_ITO, SERIES, look
+from camdbench.reporting.palette import CONTROL, DARK_YELLOW, OKABE_ITO, SERIES, look
 
 PUBLISHED = {  # Okabe & Ito 2008, figure 16: red, green, blue
     "black": (0, 0, 0),
@@ -24,10 +24,15 @@ def test_the_colours_are_the_published_ones():
 
 
 def test_the_charts_of_the_page_have_no_other_colours():
-    script = files("camdbench.reporting").joinpath("assets/charts.js").read_text(encoding="utf-8")
-    used = {colour.lower() for colour in re.findall(r"#[0-9a-fA-F]{6}\b", script)}
-    assert used <= {*OKABE_ITO.values(), CONTROL}
+    assets = files("camdbench.reporting").joinpath("assets")
+    texts = [path.read_text(encoding="utf-8") for path in assets.iterdir() if "chart" in path.name]
+    used = {colour.lower() for text in texts for colour in re.findall(r"#[0-9a-fA-F]{6}\b", text)}
+    assert used <= {*OKABE_ITO.values(), CONTROL, DARK_YELLOW}
     assert SERIES[0] in used
+    for text in texts:  # in the order of figures, with the colour of text for black
+        if order := re.findall(r"--c(\d): ([^;]+);", text.partition("}")[0]):
+            wanted = [colour if name != "black" else "var(--fore)" for name, colour in OKABE_ITO.items() if name != "yellow"]
+            assert [colour for _, colour in order] == [*wanted, DARK_YELLOW]
 
 
 def test_series_differ_in_colour_or_line_style_and_controls_are_hollow():
