@@ -1,75 +1,86 @@
-"""Mean curves of a run, with the standard errors of their means, in one pass over its files."""
+"""Mean curves of a run with bootstrap intervals, from one cell at a time."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from camdbench.tables.curve_lists import read_blocks
+from camdbench.tables.cell_values import cell_data
+from camdbench.tables.curve_lists import RunCurves
+from camdbench.tables.intervals import mean_intervals
+from camdbench.tables.part_files import read_parts
+from camdbench.tables.pool import Pooled
 
 CellKey = tuple[str, str, str]  # model, explainer, metric
 
 
+@dataclass(frozen=True)
 class CurveBand:
-    """Moments over images of curves; blocks of images are added one after the other.
+    """A mean curve with its 95 % interval at each point.
 
     Attributes:
         x: (K,) positions, ascending.
+        mean: (K,) mean over images; NaN without an image.
+        low: (K,) lower end of the interval; NaN with fewer than two images.
+        high: (K,) upper end.
         count: (K,) images with a value.
     """
 
-    def __init__(self) -> None:
-        self.x, self.count, self._mean, self._squares = (np.empty(0) for _ in range(4))
+    x: np.ndarray
+    mean: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    count: np.ndarray
 
-    def add(self, x: np.ndarray, y: np.ndarray) -> None:
-        """Add curves y (N, K) at x (K,); NaN is no value.
-
-        Two sets of moments are joined as by Chan, Golub and LeVeque 1983 (The American Statistician 37), eq. 2.1.
-        """
-        there = ~np.isnan(y)
-        count = there.sum(0).astype(np.float64)
-        mean = np.where(there, y, 0.0).sum(0) / np.maximum(count, 1)
-        with np.errstate(invalid="ignore"):  # of infinite values
-            squares = np.where(there, np.square(y - mean), 0.0).sum(0)
-        both = np.union1d(self.x, x)
-        first = [_spread(both, self.x, own) for own in (self.count, self._mean, self._squares)]
-        second = [_spread(both, x, own) for own in (count, mean, squares)]
-        self.x, self.count = both, first[0] + second[0]
-        share = second[0] / np.maximum(self.count, 1)
-        with np.errstate(invalid="ignore"):
-            step = second[1] - first[1]
-            self._mean = first[1] + step * share
-            self._squares = first[2] + second[2] + np.square(step) * first[0] * share
-
-    @property
-    def mean(self) -> np.ndarray:
-        """(K,) mean over images; NaN without an image."""
-        return np.where(self.count > 0, self._mean, np.nan)
-
-    @property
-    def error(self) -> np.ndarray:
-        """(K,) standard error of the mean, from the sample standard deviation; NaN with one image."""
-        divisor = np.where(self.count > 1, (self.count - 1) * self.count, np.nan)
-        return np.sqrt(self._squares / divisor)
+    def within(self, ends: tuple[float, float]) -> CurveBand:
+        """Return the band clipped to a range, which it exceeds by rounding at most."""
+        return replace(self, mean=np.clip(self.mean, *ends), low=np.clip(self.low, *ends), high=np.clip(self.high, *ends))
 
 
-def curve_bands(run: str | Path, curve: str) -> dict[CellKey, CurveBand]:
-    """Return the bands of all curves of one name, by model, explainer and metric.
+def curve_band(x: np.ndarray, y: np.ndarray) -> CurveBand:
+    """Return the mean of curves y (M, K) at x (K,), with percentile bootstrap intervals as in tables; NaN is no value.
+
+    All points share the resamples of images. The interval of a mean of values in a range lies in that range.
+    """
+    there = np.isfinite(y)
+    count = there.sum(0)
+    mean = np.divide(np.sum(y, 0, where=there), count, out=np.full(len(x), np.nan), where=count > 0)
+    low, high = mean_intervals(np.where(there, y, np.nan).T).T
+    return CurveBand(x, mean, low, high, count)
+
+
+def curve_bands(pooled: Pooled, curve: str, explainers: Collection[str] | None = None) -> dict[CellKey, CurveBand]:
+    """Return the bands of all curves of one name; memory holds the curves of one cell at a time.
+
+    Images without a value in the table are omitted, so that the area under a mean curve is the mean of the areas.
+
+    Args:
+        pooled: the run.
+        curve: name of the curve.
+        explainers: specs; default: all.
 
     Raises:
         CamdbenchError: a file is damaged.
     """
-    found = dict[CellKey, CurveBand]()
-    for part, block in read_blocks(run):
-        if block.curve == curve:
-            assert part.explainer is not None
-            found.setdefault((part.model, part.explainer, block.metric), CurveBand()).add(block.x, block.y)
+    found, source, holding = dict[CellKey, CurveBand](), RunCurves(pooled.folders), _metrics_with(pooled, curve)
+    for index, (model, explainer, metric) in enumerate(
+        pooled.cells.keys[["model", "explainer", "metric"]].itertuples(index=False, name=None)
+    ):
+        if metric not in holding or (explainers is not None and explainer not in explainers):
+            continue
+        curves = cell_data(pooled.cells, index, source).curves
+        if curve in curves:
+            found[model, explainer, metric] = curve_band(*curves[curve])
     return found
 
 
-def _spread(wide: np.ndarray, x: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Return values at x as values at `wide`, 0 elsewhere."""
-    found = np.zeros(len(wide))
-    found[np.searchsorted(wide, x)] = values
+def _metrics_with(pooled: Pooled, curve: str) -> set[str]:
+    """Metrics that have a curve of that name."""
+    found = set[str]()
+    for folder in pooled.folders:
+        for _, table in read_parts(folder, "curves", ("metric", "curve")):
+            pairs = table.group_by(["metric", "curve"]).aggregate([]).to_pylist()
+            found |= {pair["metric"] for pair in pairs if pair["curve"] == curve}
     return found

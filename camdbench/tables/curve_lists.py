@@ -217,9 +217,9 @@ def to_blocks(table: pa.Table) -> Iterator[CurveBlock]:
         ValueError: a row with another number of values than positions.
         TypeError: x and value of different forms.
     """
-    table = _one_chunk(table if _has_lists(table) else _to_lists(table))
     if not len(table):
         return
+    table = _one_chunk(table if _has_lists(table) else _to_lists(table))
     x, value, images = _positions(table), table.column("value").chunk(0), table.column("image").chunk(0)
     codes = [table.column(name).chunk(0).indices.to_numpy() for name in ("metric", "curve", "x")]
     _, group, counts = np.unique(np.stack(codes), axis=1, return_inverse=True, return_counts=True)

@@ -95,6 +95,7 @@ def test_a_cell_is_what_its_points_are_image_by_image(make_curves, tidy: bool):
         )
         again = shuffled.of_cell("net@V1", explainer, metric, images)
         assert list(found) == list(again) == sorted(own["curve"].unique())
+        assert RunCurves((run,)).of_cell("net@V1", explainer, "absent", images) == {}  # as of a map that gives no order
         for curve, (x, y) in found.items():
             part = own[own["curve"] == curve]
             assert x.tolist() == sorted(part["x"].unique())
