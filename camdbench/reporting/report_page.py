@@ -13,11 +13,17 @@ if TYPE_CHECKING:
 
 _HOME = Path(__file__).parent
 _SCRIPTS = ("d3.min.js", "plot.umd.min.js", "charts.js", "page.js")
+_OF_CHARTS = ("d3", "plot", "charts")
 
 
-def render(**content: Any) -> str:
-    """Return the page. Every text is escaped, and its policy allows no request and no script but its own."""
-    scripts = [_asset(name) for name in _SCRIPTS]
+def render(*, charts: bool = True, **content: Any) -> str:
+    """Return the page. Every text is escaped, and its policy allows no request and no script but its own.
+
+    Args:
+        charts: whether the page has charts; else it is without their scripts.
+        **content: what the templates show; those of sections that `sections` does not name need nothing.
+    """
+    scripts = [_asset(name) for name in _SCRIPTS if charts or name.partition(".")[0] not in _OF_CHARTS]
     hashes = " ".join(f"'sha256-{b64encode(hashlib.sha256(script.encode()).digest()).decode()}'" for script in scripts)
     policy = f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src {hashes}"
     return _environment().get_template("page.html.j2").render(**content, styles=_asset("page.css"), scripts=scripts, policy=policy)

@@ -167,10 +167,10 @@ class Card:
 
 
 def cards(about: Mapping[str, Any]) -> dict[str, list[Card]]:
-    """Return the cards of a run by kind, from its record and the registries."""
+    """Return the cards of a run by kind, from its record and the registries; of single images, whose record names no data set, too."""
     return {
         "Models": [Card(name, "", _model_facts(own)) for name, own in about["models"].items()],
-        "Data": [_data_card(about)],
+        **({"Data": [_data_card(about)]} if "dataset" in about else {}),
         "Explainers": [_explainer_card(name, own) for name, own in about["explainers"].items()],
         "Metrics": [_metric_card(name, own) for name, own in about["metrics"].items()],
     }

@@ -277,6 +277,6 @@
     if (action && data.images.length) { event.preventDefault(); action(); }
   });
   addEventListener("beforeprint", () => all("details").forEach((node) => { node.open = true; }));
-  window.camdbenchCharts(data);
+  window.camdbenchCharts?.(data);
   start();
 })();
