@@ -29,7 +29,7 @@ def write_files(
     """Write OUT/STEM-EXPLAINER.png, OUT/STEM.npz, and OUT/gallery.png; more images than fit go to OUT/gallery-2.png, ….
 
     Returns:
-        A small copy of every picture, (H, W, 3).
+        A small copy of every picture with the frame of its crop, (H, W, 3).
     """
     maps = {spec: own.numpy() for spec, own in found.items()}
     archives = [out / f"{stem}.npz" for stem in distinct([image.file.stem for image in images])]
@@ -46,7 +46,7 @@ def write_files(
                 save_picture(item.overlay, overlay, f"{item.explainer}, {item.title}. {item.caption}")
                 drawn[item.explainer].append(_for_sheet(overlay))
             shown.append(_for_sheet(pixels))
-            pictures.append(_reduced(pixels, (_ON_PAGE, _ON_PAGE)))
+            pictures.append(_reduced(image.frame(pixels), (_ON_PAGE, _ON_PAGE)))
         _draw(shown, drawn, own, out / f"gallery{f'-{start // rows + 1}' if start else ''}.png")
     return pictures
 

@@ -70,7 +70,7 @@ def explained_page(
         charts=False,
         run=f"Explanations of {classifier.name}",
         head=[f"{len(images)} image{'s' * (len(images) > 1)}, explained class: {target}"],
-        notes=["A map covers the part of a picture that the network sees, and its values are those of this part alone."],
+        notes=["The network sees the framed part of a picture; maps and values are those of this part."],
         cards=cards(_about(classifier, found, metrics, preprocess)),
         sections=SECTIONS,
         values=_lines(blocks[0], names, [f"{entry['class'] or entry['label']}, {entry['why'][0]}" for entry in entries]),
@@ -159,6 +159,6 @@ def _lines(block: Block, names: Sequence[str], titles: Sequence[str]) -> list[li
     lines = [["image", "class", "explainer", *(f"{own['name']} {own['unit']}".strip() for own in block.metrics)]]
     for index, (name, title) in enumerate(zip(names, titles, strict=True)):
         for place, spec in enumerate(block.explainers):
-            values = [own[place][index] for own in block.values]
+            values = [grid[place][index] for grid in vars(block)["values"]]
             lines.append([name, title, spec, *("—" if value is None else str(value) for value in values)])
     return lines

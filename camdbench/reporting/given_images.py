@@ -66,7 +66,12 @@ class GivenImage:
         if np.isfinite(saliency).all():
             placed = place_map(saliency, self.placement)[rows, columns]
             found[rows, columns] = overlay(pixels[rows, columns] / np.float32(255), placed, colours=colours)
-        _draw_frame(found, rows, columns)
+        return self.frame(found)
+
+    def frame(self, pixels: Pixels) -> Pixels:
+        """Return a copy of the whole picture (H, W, 3) with a thin frame just inside the crop."""
+        found = pixels.copy()
+        _draw_frame(found, *self.crop)
         return found
 
 
