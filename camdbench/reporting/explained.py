@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -38,8 +39,8 @@ class Explained:
 
     @property
     def caption(self) -> str:
-        """Values of metrics, and the status unless it is ok."""
-        values = [f"{name} {value:.1f}" for name, value in self.scores.items()]
+        """Values of metrics that there are, and the status unless it is ok."""
+        values = [f"{name} {value:.1f}" for name, value in self.scores.items() if math.isfinite(value)]
         return "  ".join([*values, *([] if self.status == "ok" else [f"({self.status})"])])
 
 

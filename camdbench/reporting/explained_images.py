@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 import torch
+from torch import Tensor
 
 from camdbench.core.errors import UsageError
 from camdbench.core.registries import parse_explainers, parse_metrics
@@ -92,14 +93,15 @@ def explain_images(
         images, damaged = read_images(names, transform, longest)
         if not images:
             raise UsageError("; ".join(f"{name}: {reason}" for name, reason in damaged.items()))
-        for line in _notes(classifier, images) if log is not None else ():
-            log(line)
+        if log is not None:
+            for line in _notes(classifier, images):
+                log(line)
         make_folder(out, "--out")
         batch = torch.stack([image.input for image in images])
         found = explain(classifier, batch, specs, targets=target, seed=seed)
         if not found:
             raise UsageError("; ".join(f"{spec}: {reason}" for spec, reason in found.refused.items()))
-        values = {spec: evaluate(classifier, batch, own.targets.cpu(), own.maps.cpu(), scored) for spec, own in found.items()}
+        values = {spec: _values(classifier, batch, own, scored) for spec, own in found.items()}
         items = _items(classifier, images, found, values, out)
         pictures = write_files(images, found, items, out, colours)
         text = explained_page(classifier, images, found, values, pictures, preprocess=transform.how, target=str(target))
@@ -117,6 +119,14 @@ def _preprocess(given: str | None, size: int | None, classifier: Classifier) -> 
     if geometry_of(how, 224).input_size is None:
         raise UsageError(f"--preprocess = {how}: images would differ in size; add crop=, such as fit(short=256, crop=224)")
     return how
+
+
+def _values(classifier: Classifier, batch: Tensor, maps: Explanation, metrics: Any) -> pd.DataFrame:
+    """Rows of `evaluate`; those of an image whose map is an error have no value."""
+    rows = evaluate(classifier, batch, maps.targets.cpu(), maps.maps.cpu(), metrics)
+    failed = [index for index, status in enumerate(maps.status) if status == "error"]
+    rows.loc[rows["image"].isin(failed), ["value", "status"]] = float("nan"), "error"
+    return rows
 
 
 def _notes(classifier: Classifier, images: Sequence[GivenImage]) -> list[str]:

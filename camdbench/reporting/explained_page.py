@@ -108,10 +108,9 @@ def _badges(classifier: Classifier, first: Explanation, index: int) -> list[str]
 
 
 def _maps(images: Sequence[GivenImage], found: Mapping[str, Explanation], side: int) -> Iterator[dict[str, tuple[str, float]]]:
-    """By image and spec: the map on the whole picture, and the value below which 99 % of it lie; none of a map that is not finite."""
-    finished = {spec: own.numpy() for spec, own in found.items()}
+    """By image and spec: the map on the whole picture, and the value below which 99 % of it lie; none of a map that is an error."""
     for index, image in enumerate(images):
-        own = {spec: maps[index] for spec, maps in finished.items() if np.isfinite(maps[index]).all()}
+        own = {spec: maps.maps[index].cpu().numpy() for spec, maps in found.items() if maps.status[index] != "error"}
         yield {spec: (in_text(_placed_webp(image, map_, side)), _top(map_)) for spec, map_ in own.items()}
 
 

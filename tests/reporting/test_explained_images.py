@@ -101,13 +101,13 @@ def test_the_page_shows_the_pictures_with_maps_on_their_crop_and_all_values(pict
         assert image["class"] == item.class_name
         assert image["why"][0] == f"probability: {100 * item.probability:.1f} %"
         assert image["why"][1].startswith("predicted: ")
-        grey = np.asarray(Image.open(io.BytesIO(base64.b64decode(image["maps"]["toy"][item.explainer][0]))))
+        grey = np.asarray(Image.open(io.BytesIO(base64.b64decode(image["maps"][classifier.name][item.explainer][0]))))
         with np.load(tmp_path / "out" / f"cat-{index}.npz") as held:
             own = held[item.explainer]
         inside = grey[..., 3] == 255  # 24 x 20 pixels: 7/8 of the height, as many of the width
         assert grey.shape == (20, 24, 4)
         assert (inside.any(1).sum(), inside.any(0).sum()) == (18, 18)
-        assert not grey[~inside].any()
+        assert not grey[~inside, 3].any()
         assert abs(grey[inside][:, 0].mean() / 255 - own.mean()) < 0.05
         assert f"<th>{item.image}</th><td>{item.class_name}, {image['why'][0]}</td><td>{item.explainer}</td>" in text
     for section in ("images", "cards"):
@@ -134,11 +134,14 @@ def test_maps_that_fail_are_left_out_and_many_images_fill_several_sheets(tmp_pat
     lines = list[str]()
     options: dict[str, Any] = {"metrics": "ad", "size": SIDE, "out": tmp_path / "out", "longest": 20, "log": lines.append}
     found = explain_images(toy_classifier(), names, {"fails": fails, "fakecam": "fakecam"}, **options)
-    assert [item.status for item in found.items[::2]] == ["error"] * 3
+    assert [(item.status, item.caption) for item in found.items[::2]] == [("error", "(error)")] * 3
+    assert all(np.isfinite(item.scores["ad"]) for item in found.items[1::2])
     assert lines == [f"{names[0]}: the overlay has 15 x 20 of 30 x 40 pixels; 3 images are reduced; --max-side 40 keeps all"]
     assert sorted(path.name for path in (tmp_path / "out").glob("gallery*")) == ["gallery-2.png", "gallery.png"]
     text, data = page_of(found.page)
-    assert [list(image["maps"]["toy"]) for image in data["images"]] == [["fakecam"]] * 3
+    assert data["blocks"][0]["values"][0][0] == [None] * 3
+    assert {data["statuses"][code] for code in data["blocks"][0]["status"][0][0]} == {"error"}
+    assert [list(own) for image in data["images"] for own in image["maps"].values()] == [["fakecam"]] * 3
     assert "<b>" not in re.sub(r"<script.*?</script>", "", text, flags=re.DOTALL)
 
 

@@ -14,7 +14,7 @@ from matplotlib import colormaps
 from PIL import Image
 
 from camdbench.core.errors import UsageError
-from camdbench.functional.map_overlay import overlay
+from camdbench.functional.map_overlay import COLOURS, overlay
 from camdbench.reporting.overlay import gallery, save_overlay
 from camdbench.reporting.page import GAP, WIDTH, _fold
 
@@ -44,9 +44,8 @@ def test_full_strength_shows_the_colour_alone():
 
 
 def test_the_default_colours_rise_in_lightness_for_any_colour_vision():
-    ramp = np.linspace(0, 1, 64)[None]
-    found = overlay(np.zeros((1, 64, 3)), ramp, strength=1.0) / np.maximum(ramp, 1e-9)[..., None]  # the colour itself
-    luminance = found[0, 1:] @ np.array([0.2126, 0.7152, 0.0722])
+    assert np.array_equal(overlay(IMAGE, MAP), overlay(IMAGE, MAP, colours=COLOURS))
+    luminance = colormaps[COLOURS](np.linspace(0, 1, 64))[:, :3] @ np.array([0.2126, 0.7152, 0.0722])
     assert (np.diff(luminance) > 0).all()
 
 
