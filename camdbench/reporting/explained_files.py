@@ -13,12 +13,12 @@ from PIL import Image
 
 from camdbench.core.written_files import write_whole
 from camdbench.explainers.common.explanation import Explanation
-from camdbench.reporting.explained import Explained, distinct
-from camdbench.reporting.given_images import GivenImage, Pixels
+from camdbench.reporting.explained import Explained
+from camdbench.reporting.given_images import GivenImage, Pixels, stems_of
 from camdbench.reporting.overlay import draw_sheet, save_picture
 from camdbench.reporting.page import TALLEST, WIDTH
 
-_COLUMNS, _ROWS = 9, 24  # explainers side by side and images below each other on a sheet
+_COLUMNS, _ROWS = 9, 16  # explainers side by side and images below each other on a sheet
 _DPI = 220
 _ON_PAGE = 640  # pixels along the long side of a picture on the page
 
@@ -32,7 +32,7 @@ def write_files(
         A small copy of every picture with the frame of its crop, (H, W, 3).
     """
     maps = {spec: own.numpy() for spec, own in found.items()}
-    archives = [out / f"{stem}.npz" for stem in distinct([image.file.stem for image in images])]
+    archives = [out / f"{stem}.npz" for stem in stems_of(images)]
     rows = max(1, _ROWS // math.ceil(len(found) / _COLUMNS))
     pictures = list[Pixels]()
     for start in range(0, len(images), rows):

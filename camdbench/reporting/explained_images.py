@@ -26,7 +26,7 @@ from camdbench.models.photograph_note import photograph_note
 from camdbench.reporting.explained import Explained, distinct
 from camdbench.reporting.explained_files import write_files
 from camdbench.reporting.explained_page import explained_page
-from camdbench.reporting.given_images import GivenImage, read_images
+from camdbench.reporting.given_images import GivenImage, read_images, stems_of
 from camdbench.runner.evaluate import evaluate
 
 LONGEST = 2048  # pixels along the long side of an overlay, unless more are asked for
@@ -149,7 +149,7 @@ def _items(
     values: Mapping[str, pd.DataFrame],
     out: Path,
 ) -> list[Explained]:
-    stems = distinct([image.file.stem for image in images])
+    stems = stems_of(images)
     pairs = [(index, spec) for index in range(len(images)) for spec in found]
     files = distinct([f"{stems[index]}-{_file_name(spec)}" for index, spec in pairs])
     scores = {

@@ -16,7 +16,7 @@ from camdbench.explainers.common.explanation import Explanation
 from camdbench.functional.map_placement import covered, place_map
 from camdbench.models.classifier import Classifier
 from camdbench.reporting.encoded_pictures import colour_webp, in_text
-from camdbench.reporting.given_images import GivenImage, Pixels
+from camdbench.reporting.given_images import GivenImage, Pixels, stems_of
 from camdbench.reporting.image_disagreement import disagreement
 from camdbench.reporting.report_data import Block, blocks_of, images_of, to_json
 from camdbench.reporting.report_page import render
@@ -51,15 +51,15 @@ def explained_page(
         preprocess: preprocessing of the images.
         target: the rule that chose the explained classes, or the class.
     """
-    names = [image.name for image in images]
+    names = stems_of(images)
     cells = _cells(classifier, names, values, target)
     spread = dict(zip(cells.images, disagreement(cells, _controls(found)).tolist(), strict=True))
     first = next(iter(found.values()))
     labels = dict(zip(names, first.targets.tolist(), strict=True))
     side = _SMALL if len(images) <= _FEW else _LARGE
     shown = {
-        image.name: Picture(in_text(colour_webp(small / 255)), (small.shape[0], small.shape[1]), "", (), {classifier.name: maps})
-        for image, small, maps in zip(images, pictures, _maps(images, found, side), strict=True)
+        name: Picture(in_text(colour_webp(small / 255)), (small.shape[0], small.shape[1]), "", (), {classifier.name: maps})
+        for name, small, maps in zip(names, pictures, _maps(images, found, side), strict=True)
     }
     entries = images_of({name: [] for name in names}, labels, classifier.class_names, shown, spread)
     for index, entry in enumerate(entries):

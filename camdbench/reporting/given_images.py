@@ -17,6 +17,7 @@ from camdbench.datasets.transforms import Annotations, SpatialTransform
 from camdbench.functional.file_boxes import Placement
 from camdbench.functional.map_overlay import overlay
 from camdbench.functional.map_placement import covered, place_map
+from camdbench.reporting.explained import distinct
 
 Pixels = NDArray[np.uint8]
 _FRAME = 300  # short side of an image over the width of the frame around its crop
@@ -93,6 +94,11 @@ def read_images(names: Sequence[str], transform: SpatialTransform, longest: int)
         except SampleError as error:
             damaged[name] = str(error)
     return images, damaged
+
+
+def stems_of(images: Sequence[GivenImage]) -> list[str]:
+    """Return the names of files without folder and suffix, numbered if not unique."""
+    return distinct([image.file.stem for image in images])
 
 
 def _read(name: str, transform: SpatialTransform, longest: int) -> GivenImage:
