@@ -14,7 +14,7 @@ from camdbench.cli.names import complete_path, complete_specs
 from camdbench.cli.output import FINISHED_WITH_FAILURES
 
 
-@click.command("explain", short_help="Explain single images: overlays as PNG, maps as NPZ.")
+@click.command("explain", short_help="Explain single images: overlays as PNG, maps as NPZ, a page.")
 @click.argument("images", nargs=-1, required=True, shell_complete=complete_path("FILE"))
 @click.option(
     "--model",
@@ -52,6 +52,18 @@ from camdbench.cli.output import FINISHED_WITH_FAILURES
 )
 @click.option("--size", type=click.IntRange(min=1), help="Side length of the preprocessed image in pixels.  [default: the model's own]")
 @click.option("--out", default="explanations", show_default=True, metavar="DIR", help="Output folder.")
+@click.option(
+    "--colours", default="viridis", show_default=True, metavar="NAME", help="Colour map of matplotlib: viridis, cividis, turbo, magma, …."
+)
+@click.option(
+    "--max-side",
+    "longest",
+    type=click.IntRange(min=1),
+    default=2048,
+    show_default=True,
+    metavar="PIXELS",
+    help="Long side of an overlay; larger pictures are reduced.",
+)
 @shared_options.model_options
 @shared_options.plugin
 @shared_options.device
@@ -63,7 +75,8 @@ from camdbench.cli.output import FINISHED_WITH_FAILURES
 def command(images: tuple[str, ...], model: str, out: str, as_json: bool, **given: Any) -> int:
     r"""Explain IMAGES: image files, or images bundled with scikit-image such as chelsea, coffee or rocket.
 
-    Writes overlays to OUT/NAME-EXPLAINER.png and OUT/gallery.png, and saliency maps to OUT/NAME.npz.
+    Writes overlays at the resolution of the pictures to OUT/NAME-EXPLAINER.png, all of them to the sheet OUT/gallery.png and the
+    page OUT/report.html, and saliency maps to OUT/NAME.npz.
 
     \b
     camdbench explain chelsea --explainers gradcam,opticam
@@ -78,18 +91,16 @@ def command(images: tuple[str, ...], model: str, out: str, as_json: bool, **give
     classifier = optimised(load_classifier(model, **made), given.pop("optimize"))
     if classifier.optimisation is not None:
         echo(f"{classifier.name}: optimize = {classifier.optimize}: {classifier.optimisation.effect}", err=True)
-    explained, damaged, refused = explain_images(classifier, images, out=Path(out), **given)
+    found = explain_images(classifier, images, out=Path(out), log=lambda line: echo(line, err=True), **given)
     if as_json:
-        shared_options.print_json([asdict(item) for item in explained])
+        shared_options.print_json([asdict(item) for item in found.items])
     else:
-        for item in explained:
-            scores = "  ".join(f"{name} {value:.1f}" for name, value in item.scores.items())
-            what = f"{item.class_name or item.target} {100 * item.probability:.1f} %"
-            note = "" if item.status == "ok" else f"  ({item.status})"
-            echo(f"{item.image}  {item.explainer}  {what}  {scores}{note}  {item.overlay}")
+        for item in found.items:
+            echo(f"{item.image}  {item.explainer}  {item.title}  {item.caption}  {item.overlay}")
     echo(f"passes that checked the network beforehand: {classifier.check_passes}", err=True)
-    for name, reason in damaged.items():
+    for name, reason in found.damaged.items():
         echo(f"error: {name}: {reason}", err=True)
-    for name, reason in refused.items():
+    for name, reason in found.refused.items():
         echo(f"not_applicable: {name}: {reason}", err=True)
-    return FINISHED_WITH_FAILURES if damaged else 0
+    echo(f"open {found.page.resolve().as_uri()}", err=True)
+    return FINISHED_WITH_FAILURES if found.damaged else 0

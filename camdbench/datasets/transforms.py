@@ -109,7 +109,7 @@ class SpatialTransform:
             if mask is not None and mask.shape != (height, width):
                 raise SampleError(f"the mask has {mask.shape[1]} x {mask.shape[0]} pixels, the image {width} x {height}")
         self._check_aspect(width, height)
-        placement = self._placement((height, width))
+        placement = self.placement((height, width))
         boxes, lost = _fit_boxes(known.boxes, placement, self.geometry.crop)
         mask = None if known.mask is None else self._fit_map(known.mask.to(torch.uint8), placement).bool()
         class_map = None if known.class_map is None else self._fit_map(known.class_map, placement)
@@ -118,7 +118,8 @@ class SpatialTransform:
         image = self._fit_picture(picture, placement)
         return TransformedSample(image, Annotations(boxes, mask, class_map, known.present, void, stated), lost)
 
-    def _placement(self, file: tuple[int, int]) -> Placement:
+    def placement(self, file: tuple[int, int]) -> Placement:
+        """Place of the pixels of a file of (height, width) in the preprocessed image."""
         resized = self._resized(file)
         return Placement(file, resized, self.geometry.top_left(*resized))
 

@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 from camdbench.core.errors import UsageError, unknown
 
 Array = np.ndarray[Any, Any]
+COLOURS = "viridis"  # readable with any colour vision and in grey: its lightness rises evenly
 
 
-def overlay(image: Array, saliency: Array, *, colours: str = "turbo", strength: float = 0.7) -> NDArray[np.uint8]:
+def overlay(image: Array, saliency: Array, *, colours: str = COLOURS, strength: float = 0.7) -> NDArray[np.uint8]:
     """Blend a coloured map over its image; the image is unchanged where the map is 0.
 
     The opacity is `strength` times the map.
@@ -23,7 +24,7 @@ def overlay(image: Array, saliency: Array, *, colours: str = "turbo", strength: 
     Args:
         image: (H, W, 3) in [0, 1].
         saliency: (H, W) in [0, 1].
-        colours: name of a matplotlib colour map: turbo, jet, viridis, ….
+        colours: name of a matplotlib colour map: viridis, cividis, turbo, jet, ….
         strength: opacity where the map is 1, in [0, 1].
 
     Returns:
@@ -35,13 +36,24 @@ def overlay(image: Array, saliency: Array, *, colours: str = "turbo", strength: 
     from matplotlib import colormaps
 
     check_picture(image, saliency)
-    if colours not in colormaps:
-        raise unknown("colour map", colours, colormaps)
+    check_colours(colours)
     if not 0 <= strength <= 1:
         raise UsageError(f"strength = {strength}: expected a number in [0, 1]")
     opacity = strength * saliency[..., None]
     colour = colormaps[colours](saliency)[..., :3]
     return np.rint(255 * ((1 - opacity) * image + opacity * colour)).astype(np.uint8)
+
+
+def check_colours(colours: str) -> None:
+    """Check that a colour map exists.
+
+    Raises:
+        UsageError: matplotlib has none of this name.
+    """
+    from matplotlib import colormaps
+
+    if colours not in colormaps:
+        raise unknown("colour map", colours, colormaps)
 
 
 def check_picture(image: Array, saliency: Array) -> None:

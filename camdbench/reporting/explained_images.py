@@ -1,55 +1,52 @@
-"""Explain single images: overlays as PNG, saliency maps as NPZ."""
+"""Explain single images: overlays as PNG, saliency maps as NPZ, a sheet and a page."""
 
 from __future__ import annotations
 
-import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+import pandas as pd
 import torch
-from PIL import Image
 from torch import Tensor
 
-from camdbench.core.errors import SampleError, UsageError
+from camdbench.core.errors import UsageError
 from camdbench.core.registries import parse_explainers, parse_metrics
 from camdbench.core.written_files import make_folder, write_whole
 from camdbench.datasets.geometry import choose_preprocess, geometry_of
-from camdbench.datasets.preprocess import prepare, read_picture
+from camdbench.datasets.transforms import SpatialTransform
 from camdbench.explainers.common.explain import explain
 from camdbench.explainers.common.explanation import Explanation
 from camdbench.explainers.common.own_explainers import own_explainers
+from camdbench.functional.map_overlay import COLOURS, check_colours
 from camdbench.metrics.common.own_metrics import own_metrics
 from camdbench.models.classifier import Classifier
-from camdbench.reporting.overlay import gallery, save_overlay
+from camdbench.models.photograph_note import photograph_note
+from camdbench.reporting.explained import Explained, distinct
+from camdbench.reporting.explained_files import write_files
+from camdbench.reporting.explained_page import explained_page
+from camdbench.reporting.given_images import GivenImage, read_images, stems_of
 from camdbench.runner.evaluate import evaluate
+
+LONGEST = 2048  # pixels along the long side of an overlay, unless more are asked for
 
 
 @dataclass(frozen=True)
-class Explained:
-    """One image explained by one explainer.
+class ExplainedImages:
+    """What was explained and written.
 
     Attributes:
-        image: name of the image.
-        explainer: canonical spec.
-        target: index of the explained class.
-        class_name: name of the class; empty if the model has no class names.
-        probability: probability of that class.
-        scores: value by metric.
-        status: ok, constant_map or error.
-        overlay: PNG file.
+        items: one per image and explainer, image by image.
+        damaged: the reason for every unreadable image.
+        refused: the reason for every explainer that does not apply to the model.
+        page: the page of all images and explainers.
     """
 
-    image: str
-    explainer: str
-    target: int
-    class_name: str
-    probability: float
-    scores: dict[str, float]
-    status: str
-    overlay: str
+    items: list[Explained]
+    damaged: dict[str, str]
+    refused: dict[str, str]
+    page: Path
 
 
 def explain_images(
@@ -63,8 +60,13 @@ def explain_images(
     size: int | None = None,
     out: Path = Path("explanations"),
     seed: int = 0,
-) -> tuple[list[Explained], dict[str, str], dict[str, str]]:
-    """Explain images and write OUT/STEM-EXPLAINER.png, OUT/gallery.png and OUT/STEM.npz.
+    colours: str = COLOURS,
+    longest: int = LONGEST,
+    log: Callable[[str], object] | None = None,
+) -> ExplainedImages:
+    """Explain images and write OUT/STEM-EXPLAINER.png, OUT/STEM.npz, OUT/gallery.png and OUT/report.html.
+
+    Overlays show the whole picture at its own resolution, with the map in the crop that the network sees.
 
     Args:
         classifier: the model.
@@ -76,48 +78,35 @@ def explain_images(
         size: side length in pixels; default: the model's input size.
         out: output folder.
         seed: seed of explainers that draw random numbers.
-
-    Returns:
-        The explained images, the reason for every unreadable image, and the reason for every explainer that does not apply to
-        the model.
+        colours: name of a matplotlib colour map.
+        longest: pixels along the long side of an overlay, at most; larger pictures are reduced.
+        log: receives a line about images that are reduced, and about a model that knows no photographs.
 
     Raises:
         UsageError: unknown name, or no image can be read.
     """
+    check_colours(colours)
+    transform = SpatialTransform(_preprocess(preprocess, size, classifier), size or classifier.input_size)
     with own_explainers(explainers) as chosen, own_metrics(metrics) as scored:
         specs = [str(spec) for spec in parse_explainers(chosen, gives=())]
         parse_metrics(scored, gives=(), explains=False)
-        return _explain_images(classifier, names, specs, target, scored, preprocess, size, out, seed)
-
-
-def _explain_images(
-    classifier: Classifier,
-    names: Sequence[str],
-    specs: Sequence[str],
-    target: str | int,
-    metrics: Any,
-    preprocess: str | None,
-    size: int | None,
-    out: Path,
-    seed: int,
-) -> tuple[list[Explained], dict[str, str], dict[str, str]]:
-    images, damaged = _read(names, _preprocess(preprocess, size, classifier), size or classifier.input_size)
-    if not images:
-        raise UsageError("; ".join(f"{name}: {reason}" for name, reason in damaged.items()))
-    make_folder(out, "--out")
-    batch = torch.stack(list(images.values()))
-    found = explain(classifier, batch, specs, targets=target, seed=seed)
-    if not found:
-        raise UsageError("; ".join(f"{spec}: {reason}" for spec, reason in found.refused.items()))
-    scores = {spec: _scores(classifier, batch, maps, metrics) for spec, maps in found.items()}
-    stems = _stems(list(images))
-    explained = [
-        _summarise(classifier, name, spec, found[spec], index, scores[spec][index], out / f"{stems[index]}-{_file_name(spec)}.png")
-        for index, name in enumerate(images)
-        for spec in found
-    ]
-    _write(batch, found, explained, [out / f"{stem}.npz" for stem in stems], out / "gallery.png")
-    return explained, damaged, found.refused
+        images, damaged = read_images(names, transform, longest)
+        if not images:
+            raise UsageError("; ".join(f"{name}: {reason}" for name, reason in damaged.items()))
+        if log is not None:
+            for line in _notes(classifier, images):
+                log(line)
+        make_folder(out, "--out")
+        batch = torch.stack([image.input for image in images])
+        found = explain(classifier, batch, specs, targets=target, seed=seed)
+        if not found:
+            raise UsageError("; ".join(f"{spec}: {reason}" for spec, reason in found.refused.items()))
+        values = {spec: _values(classifier, batch, own, scored) for spec, own in found.items()}
+        items = _items(classifier, images, found, values, out)
+        pictures = write_files(images, found, items, out, colours)
+        text = explained_page(classifier, images, found, values, pictures, preprocess=transform.how, target=str(target))
+        write_whole(out / "report.html", text)
+        return ExplainedImages(items, damaged, found.refused, out / "report.html")
 
 
 def _preprocess(given: str | None, size: int | None, classifier: Classifier) -> str:
@@ -132,86 +121,53 @@ def _preprocess(given: str | None, size: int | None, classifier: Classifier) -> 
     return how
 
 
-def _scores(classifier: Classifier, batch: Tensor, maps: Explanation, metrics: Any) -> list[dict[str, float]]:
-    """Return value by metric for each image."""
-    values = evaluate(classifier, batch, maps.targets.cpu(), maps.maps.cpu(), metrics)
-    return [dict(zip(own["metric"], own["value"], strict=True)) for _, own in values.groupby("image")]
+def _values(classifier: Classifier, batch: Tensor, maps: Explanation, metrics: Any) -> pd.DataFrame:
+    """Rows of `evaluate`; those of an image whose map is an error have no value."""
+    rows = evaluate(classifier, batch, maps.targets.cpu(), maps.maps.cpu(), metrics)
+    failed = [index for index, status in enumerate(maps.status) if status == "error"]
+    rows.loc[rows["image"].isin(failed), ["value", "status"]] = float("nan"), "error"
+    return rows
 
 
-def _write(batch: Tensor, found: Mapping[str, Explanation], explained: Sequence[Explained], archives: Sequence[Path], page: Path) -> None:
-    """Write overlays, one archive of maps per image, and the gallery."""
-    pixels = batch.permute(0, 2, 3, 1).numpy()
-    for number, item in enumerate(explained):
-        index = number // len(found)
-        save_overlay(Path(item.overlay), pixels[index], found[item.explainer].maps[index].cpu().numpy())
-    for index, path in enumerate(archives):
-        _save_maps(path, batch[index], {spec: (maps.maps[index], maps.raw[index]) for spec, maps in found.items()})
-    captions: dict[str, list[str]] = {spec: [_caption(item) for item in explained if item.explainer == spec] for spec in found}
-    titles = [_title(item) for item in explained[:: len(found)]]
-    gallery(pixels, {spec: maps.maps.cpu().numpy() for spec, maps in found.items()}, titles, page, captions=captions)
+def _notes(classifier: Classifier, images: Sequence[GivenImage]) -> list[str]:
+    drawing = (classifier.input_size, classifier.input_size)
+    note = photograph_note(classifier) if any(image.size != drawing for image in images) else ""
+    large = [image for image in images if image.placement.file != image.size]
+    if not large:
+        return [note] if note else []
+    first = max(large, key=lambda image: max(image.size))
+    (height, width), (tall, wide) = first.size, first.placement.file
+    count = f"; {len(large)} images are reduced" if len(large) > 1 else ""
+    reduced = f"{first.name}: the overlay has {wide} x {tall} of {width} x {height} pixels{count}; --max-side {max(first.size)} keeps all"
+    return [*([note] if note else []), reduced]
 
 
-def _read(names: Sequence[str], preprocess: str, size: int) -> tuple[dict[str, Tensor], dict[str, str]]:
-    images, damaged = dict[str, Tensor](), dict[str, str]()
-    for name in names:
-        try:
-            images[name] = prepare(_picture(name), preprocess, size)
-        except SampleError as error:
-            damaged[name] = str(error)
-    return images, damaged
-
-
-def _picture(name: str) -> Image.Image:
-    """Read a file, or an image bundled with scikit-image."""
-    path = Path(name)
-    if path.is_file():
-        return read_picture(path)
-    import skimage.data
-
-    bundled = sorted(file for file in Path(skimage.data.__file__).parent.glob("*.*") if file.suffix in (".png", ".jpg"))
-    by_stem = {file.stem: file for file in bundled}
-    if name in by_stem:
-        return read_picture(by_stem[name])
-    raise UsageError(f"image {name}: no such file; give a file or an image of scikit-image: {', '.join(by_stem)}")
-
-
-def _summarise(
-    classifier: Classifier, name: str, spec: str, maps: Explanation, index: int, scores: dict[str, float], path: Path
-) -> Explained:
-    target = int(maps.targets[index])
-    return Explained(
-        image=name,
-        explainer=spec,
-        target=target,
-        class_name=classifier.class_names[target] if classifier.class_names else "",
-        probability=float(maps.logits[index].double().softmax(0)[target]),
-        scores=scores,
-        status=maps.status[index],
-        overlay=str(path),
-    )
-
-
-def _title(item: Explained) -> str:
-    return f"{item.class_name or f'class {item.target}'}\n{100 * item.probability:.1f} %"
-
-
-def _caption(item: Explained) -> str:
-    return "  ".join(f"{name} {value:.1f}" for name, value in item.scores.items())
-
-
-def _save_maps(path: Path, image: Tensor, maps: dict[str, tuple[Tensor, Tensor]]) -> None:
-    arrays: dict[str, Any] = {"image": image.numpy()}
-    for name, (finished, raw) in maps.items():
-        arrays |= {f"{name}": finished.cpu().numpy(), f"{name}/raw": raw.cpu().numpy()}
-    content = io.BytesIO()
-    np.savez_compressed(content, **arrays)
-    write_whole(path, content.getbuffer())
-
-
-def _stems(names: Sequence[str]) -> list[str]:
-    """Return file names without suffix, numbered if not unique."""
-    stems = [Path(name).stem for name in names]
-    return [stem if stems.count(stem) == 1 else f"{stem}-{index}" for index, stem in enumerate(stems)]
+def _items(
+    classifier: Classifier,
+    images: Sequence[GivenImage],
+    found: Mapping[str, Explanation],
+    values: Mapping[str, pd.DataFrame],
+    out: Path,
+) -> list[Explained]:
+    stems = stems_of(images)
+    pairs = [(index, spec) for index in range(len(images)) for spec in found]
+    files = distinct([f"{stems[index]}-{_file_name(spec)}" for index, spec in pairs])
+    scores = {
+        spec: [dict(zip(own["metric"], own["value"], strict=True)) for _, own in frame.groupby("image")] for spec, frame in values.items()
+    }
+    return [
+        Explained(
+            image=images[index].name,
+            explainer=spec,
+            target=(target := int(found[spec].targets[index])),
+            class_name=classifier.class_names[target] if classifier.class_names else "",
+            probability=float(found[spec].probabilities[index]),
+            scores=scores[spec][index],
+            status=found[spec].status[index],
+            overlay=str(out / f"{file}.png"),
+        )
+        for (index, spec), file in zip(pairs, files, strict=True)
+    ]
 
 
 def _file_name(spec: str) -> str:

@@ -7,16 +7,17 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from camdbench.core.errors import UsageError
+from camdbench.core.signs import encodable
 from camdbench.core.written_files import write_whole
-from camdbench.functional.map_overlay import Array, check_picture, overlay
-from camdbench.reporting.page import WIDTH, Page, PageRow, PageSection, folder
+from camdbench.functional.map_overlay import COLOURS, Array, check_picture, overlay
+from camdbench.reporting.page import TALLEST, WIDTH, Page, PageRow, PageSection, folder
 
 Stack = Sequence[Array] | Array  # N arrays, or one with an axis more
 
 _LONGEST = 2**16  # pixels that the Agg canvas can draw along a side
 
 
-def save_overlay(path: str | Path, image: Array, saliency: Array, *, colours: str = "turbo", strength: float = 0.7) -> None:
+def save_overlay(path: str | Path, image: Array, saliency: Array, *, colours: str = COLOURS, strength: float = 0.7) -> None:
     """Write the overlay as a PNG of the image's size; written atomically.
 
     Args:
@@ -29,11 +30,19 @@ def save_overlay(path: str | Path, image: Array, saliency: Array, *, colours: st
     Raises:
         UsageError: as `overlay`.
     """
-    from PIL import Image
+    save_picture(path, overlay(image, saliency, colours=colours, strength=strength))
 
-    picture = Image.fromarray(overlay(image, saliency, colours=colours, strength=strength))
+
+def save_picture(path: str | Path, pixels: Array, description: str = "") -> None:
+    """Write pixels (H, W, 3) uint8 as a PNG, atomically, with a description among its metadata."""
+    from PIL import Image
+    from PIL.PngImagePlugin import PngInfo
+
+    facts = PngInfo()
+    if description:
+        facts.add_itxt("Description", encodable(description))
     content = io.BytesIO()
-    picture.save(content, format="PNG")
+    Image.fromarray(pixels).save(content, format="PNG", pnginfo=facts)
     write_whole(Path(path), content.getbuffer())
 
 
@@ -44,7 +53,7 @@ def gallery(
     path: str | Path,
     *,
     captions: Mapping[str, Sequence[str]] | None = None,
-    colours: str = "turbo",
+    colours: str = COLOURS,
     strength: float = 0.7,
     columns: int = 9,
     dpi: int = 150,
@@ -72,19 +81,48 @@ def gallery(
     if columns < 1:
         raise UsageError(f"columns={columns}: a gallery needs room for one explainer at least")
     _check(images, maps, titles, notes, file)
+    blend = {
+        name: (lambda line, own=own: overlay(images[line], own[line], colours=colours, strength=strength)) for name, own in maps.items()
+    }
+    draw_sheet(images, blend, titles, file, captions=notes, columns=columns, dpi=dpi)
+
+
+def draw_sheet(
+    images: Stack,
+    overlays: Mapping[str, Callable[[int], Array]],
+    titles: Sequence[str],
+    file: Path,
+    *,
+    captions: Mapping[str, Sequence[str]],
+    columns: int = 9,
+    dpi: int = 150,
+) -> None:
+    """Draw a gallery of finished overlays.
+
+    Args:
+        images: as for `gallery`; or uint8.
+        overlays: by explainer, a function that returns the overlay of the image of a number.
+        titles: as for `gallery`.
+        file: the file to write.
+        captions: as for `gallery`.
+        columns: as for `gallery`.
+        dpi: as for `gallery`.
+
+    Raises:
+        UsageError: the page would be too long.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(1, 1), dpi=dpi)
     fold = folder(FigureCanvasAgg(figure), dpi)
-    names = list(maps)
+    names = list(overlays)
     groups = [names[start : start + columns] for start in range(0, len(names), columns)]
-    page = Page(figure, [_band(images, group, titles, notes, fold) for group in groups])
+    page = Page(figure, [_band(images, group, titles, captions, fold) for group in groups])
     _check_length(max(page.width, page.height) * dpi, len(images))
     for number, group in enumerate(groups):
         for line, image in enumerate(images):
-            overlays = [overlay(image, maps[name][line], colours=colours, strength=strength) for name in group]
-            page.draw(number, line, [image, *overlays])
+            page.draw(number, line, [image, *(overlays[name](line) for name in group)])
     form = file.suffix.lower().lstrip(".")
     content = io.BytesIO()
     figure.savefig(content, format=form, metadata={"Software": None} if form == "png" else None)
@@ -97,7 +135,7 @@ def _band(
     """Return one band of a gallery: images, and maps of some explainers."""
     below = [titles, *(captions.get(name, [""] * len(titles)) for name in names)]
     texts = [[fold(text) for text in line] for line in zip(*below, strict=True)]
-    rows = [PageRow(image.shape[0] / image.shape[1] * WIDTH, line) for image, line in zip(images, texts, strict=True)]
+    rows = [PageRow(min(image.shape[0] / image.shape[1], TALLEST) * WIDTH, line) for image, line in zip(images, texts, strict=True)]
     return PageSection([fold(text) for text in ("image", *names)], rows)
 
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 WIDTH, GAP = 1.7, 0.12  # of a picture and between pictures, in inches
+TALLEST = 2.0  # height over width of a picture that fills the width of its column
 _FONT = 8.0  # points
 _LINE = 1.25 * _FONT / 72  # height of a line of text, in inches
 _BREAKS = " (,_/-="  # a line may end after these
@@ -79,7 +80,8 @@ class Page:
             left, bottom = self._left(column), self.height - top - row.picture
             place = (left / self.width, bottom / self.height, WIDTH / self.width, row.picture / self.height)
             axes = self.figure.add_axes(place)
-            axes.imshow(picture, aspect="auto")
+            fills = picture.shape[0] * WIDTH <= picture.shape[1] * row.picture * (1 + 1e-9)
+            axes.imshow(picture, aspect="auto" if fills else "equal")
             axes.set_axis_off()
             self._write(column, top + row.picture + GAP / 2, lines, "top")
 

@@ -52,12 +52,12 @@ def merged_cards(shown: Sequence[ReportRun]) -> dict[str, list[Card]]:
 
 
 def cards(about: Mapping[str, Any]) -> dict[str, list[Card]]:
-    """Return the cards of a run by kind, from its record and the registries."""
-    asked = about["config"].get("models", ())
+    """Return the cards of a run by kind, from its record and the registries; of single images, whose record names no data set, too."""
+    asked = about.get("config", {}).get("models", ())
     paths = dict(zip(about["models"], asked, strict=True)) if len(asked) == len(about["models"]) else {}
     return {
         "Models": [_model_card(name, str(paths.get(name, name)), own) for name, own in about["models"].items()],
-        "Data": [_data_card(about)],
+        **({"Data": [_data_card(about)]} if "dataset" in about else {}),
         "Explainers": [_explainer_card(name, own) for name, own in about["explainers"].items()],
         "Metrics": [_metric_card(name, own) for name, own in about["metrics"].items()],
     }

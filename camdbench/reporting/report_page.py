@@ -29,15 +29,19 @@ _SCRIPTS = (
     "browser",
     "page",
 )
+_OF_CHARTS = ("d3.min", "plot.umd.min", "chart_parts", "charts", "curve_chart", "cost_chart", "sweep_chart")
 _STYLES = ("page.css", "charts.css")
 
 
-def render(*, in_files: bool, **content: Any) -> str:
+def render(*, in_files: bool = False, charts: bool = True, **content: Any) -> str:
     """Return the page. Every text is escaped, and its policy allows no request and no script but its own.
 
-    With `in_files`, pictures are files beside the page, and it may add scripts with the details of images.
+    Args:
+        in_files: whether pictures are files beside the page, which may add scripts with the details of images.
+        charts: whether the page has charts; else it is without their scripts.
+        **content: what the templates show; those of sections that `sections` does not name need nothing.
     """
-    scripts = [_asset(f"{name}.js") for name in _SCRIPTS]
+    scripts = [_asset(f"{name}.js") for name in _SCRIPTS if charts or name not in _OF_CHARTS]
     hashes = " ".join(f"'sha256-{b64encode(hashlib.sha256(script.encode()).digest()).decode()}'" for script in scripts)
     pictures, further = ("data: 'self' file:", " 'strict-dynamic'") if in_files else ("data:", "")
     policy = f"default-src 'none'; img-src {pictures}; style-src 'unsafe-inline'; script-src {hashes}{further}"

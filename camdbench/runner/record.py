@@ -59,7 +59,7 @@ def make_record(request: Request, resources: Resources, models: Models, few: Map
             }
             for spec in request.explainers
         },
-        metrics={str(spec): _metric_record(spec) | _origin(spec) | _few(few.get(str(spec))) for spec in request.metrics},
+        metrics={str(spec): metric_record(spec) | _origin(spec) | _few(few.get(str(spec))) for spec in request.metrics},
         ids=list(dataset.ids),
         chunk_size=chunk_size,
     )
@@ -109,7 +109,8 @@ def _few(points: int | None) -> dict[str, int]:
     return {} if points is None else {"curve_points": points}
 
 
-def _metric_record(spec: Spec) -> dict[str, Any]:
+def metric_record(spec: Spec) -> dict[str, Any]:
+    """The record of a metric: its facts and its protocol."""
     facts, protocol = metrics.get(spec.name).facts, protocol_of(spec)
     return {
         "paper": facts.paper,

@@ -53,7 +53,7 @@ KINDS = {  # what each command writes
     "probe": "tiny-probe.resume tiny-probe.csv tiny-probe-val-confusion.csv tiny-probe.json tiny-probe.safetensors",
     "reproduce": "training .resume run.json rows reproduction.csv",
     "figures": ".png",
-    "explain": "cat-gradcam.png cat.npz gallery.png",
+    "explain": "cat-gradcam.png cat.npz gallery.png report.html",
     "check": "golden.csv",
     "summarise": "summary.csv summary.md summary.tex",
 }

@@ -132,7 +132,10 @@ def test_explain_writes_overlays_a_gallery_and_the_maps(capsys: Said):
         )
         == 0
     )
-    items = json.loads(capsys.readouterr().out)
+    out, err = capsys.readouterr()
+    items = json.loads(out)
+    assert err.splitlines()[0].startswith("shortcuts-ce knows 8 drawn shapes alone: disc, triangle, ")
+    assert err.splitlines()[-1] == f"open {Path('maps/report.html').resolve().as_uri()}"
     assert [(item["image"], item["explainer"]) for item in items] == [
         ("chelsea", "gradcam"),
         ("chelsea", "opticam(iterations=2)"),
@@ -141,12 +144,29 @@ def test_explain_writes_overlays_a_gallery_and_the_maps(capsys: Said):
     ]
     for item in items:
         with Image.open(item["overlay"]) as overlay:
-            assert overlay.size == (96, 96)
+            assert overlay.size == {"chelsea": (451, 300), "rocket": (640, 427)}[item["image"]]
     assert Path("maps/gallery.png").is_file()
+    assert Path("maps/report.html").is_file()
     with np.load("maps/chelsea.npz") as saved:
         assert saved["gradcam"].shape == (96, 96)
         assert saved["gradcam"].max() == pytest.approx(1)
         assert saved["gradcam/raw"].shape == (12, 12)
+
+
+def test_drawings_of_the_data_set_are_explained_without_a_word_about_photographs_in_the_colours_asked_for(capsys: Said):
+    pixels = np.random.default_rng(0).integers(0, 256, (96, 96, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save("drawn.png")
+    own = ["explain", "drawn.png", "--explainers", "fakecam", "--preprocess", "resize224_distort", "--device", "cpu", "-m", "ad"]
+    assert run_cli([*own, "--colours", "gray"]) == 0
+    assert "drawn shapes" not in capsys.readouterr().err
+    with Image.open("explanations/drawn-fakecam.png") as overlay, np.load("explanations/drawn.npz") as saved:
+        opacity = 0.7 * saved["fakecam"][..., None]
+        np.testing.assert_allclose(np.asarray(overlay), (1 - opacity) * pixels + opacity * 255 * saved["fakecam"][..., None], atol=2)
+    assert run_cli([*own, "--colours", "turbot"]) == 2
+    assert "no colour map 'turbot'; did you mean 'turbo'" in capsys.readouterr().err
+    Path("file").write_text("x")
+    assert run_cli([*own, "--out", "file/maps"]) == 2
+    assert "--out = file" in capsys.readouterr().err
 
 
 def test_explain_takes_a_class_by_name_and_goes_on_after_a_damaged_picture(capsys: Said):

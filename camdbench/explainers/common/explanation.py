@@ -20,7 +20,7 @@ from camdbench.core.errors import UsageError
 from camdbench.core.progress import in_notebook
 from camdbench.core.row import Status
 from camdbench.core.written_files import write_whole
-from camdbench.functional.map_overlay import overlay
+from camdbench.functional.map_overlay import COLOURS, check_colours, overlay
 
 SHOWN = 8  # images that a notebook shows unless more are asked for
 _HEIGHT = 160  # of a picture in a notebook, CSS pixels
@@ -70,13 +70,14 @@ class Explanation:
         arrays = _arrays(self)
         _save(path, arrays | {"images": self.images.cpu().numpy(), "targets": self.targets.cpu().numpy(), "logits": _array(self.logits)})
 
-    def show(self, limit: int = SHOWN) -> None:
+    def show(self, limit: int = SHOWN, *, colours: str = COLOURS) -> None:
         """Show images and overlays: in the notebook, else in the viewer of the desktop.
 
         Args:
             limit: number of images, from the first.
+            colours: name of a matplotlib colour map.
         """
-        _show([self], limit)
+        _show([self], limit, colours)
 
     def __repr__(self) -> str:
         states = ", ".join(f"{name} {count}" for name, count in Counter(self.status).items())
@@ -120,13 +121,14 @@ class Explanations(Mapping[str, Explanation]):
         maps = {name + key: array for name, own in self.items() for key, array in (("", own.numpy()), ("/raw", _array(own.raw)))}
         _save(path, maps | {"images": _array(first.images), "targets": _array(first.targets), "logits": _array(first.logits)})
 
-    def show(self, limit: int = SHOWN) -> None:
+    def show(self, limit: int = SHOWN, *, colours: str = COLOURS) -> None:
         """Show one row per image: the image and one overlay per explainer.
 
         Args:
             limit: number of images, from the first.
+            colours: name of a matplotlib colour map.
         """
-        _show(list(self._found.values()), limit)
+        _show(list(self._found.values()), limit, colours)
 
     def __repr__(self) -> str:
         images = len(next(iter(self._found.values())).maps) if self._found else 0
@@ -156,33 +158,34 @@ def _save(path: str | Path, arrays: Mapping[str, Any]) -> None:
     write_whole(file, content.getbuffer())
 
 
-def _show(found: Sequence[Explanation], limit: int) -> None:
+def _show(found: Sequence[Explanation], limit: int, colours: str) -> None:
+    check_colours(colours)
     if limit < 1:
         raise UsageError(f"limit = {limit}: expected 1 or more")
     if in_notebook():
         from IPython.display import HTML, display  # pyright: ignore[reportMissingImports]
 
-        display(HTML(_to_html(found, limit)))
+        display(HTML(_to_html(found, limit, colours)))
     elif found:
-        _sheet(found, limit).show()
+        _sheet(found, limit, colours).show()
 
 
-def _sheet(found: Sequence[Explanation], limit: int) -> Image.Image:
+def _sheet(found: Sequence[Explanation], limit: int, colours: str) -> Image.Image:
     """One row per image: the image and one overlay per explainer."""
     count = min(limit, len(found[0].maps))
-    rows = [np.concatenate(_tiles(found, index), axis=1) for index in range(count)]
+    rows = [np.concatenate(_tiles(found, index, colours), axis=1) for index in range(count)]
     return Image.fromarray(np.concatenate(rows))
 
 
-def _tiles(found: Sequence[Explanation], index: int) -> list[np.ndarray[Any, Any]]:
+def _tiles(found: Sequence[Explanation], index: int, colours: str) -> list[np.ndarray[Any, Any]]:
     """Image and overlays of one image, each (H, W, 3) uint8; the image stands in for a map that is not finite."""
     image = _array(found[0].images[index]).transpose(1, 2, 0)
     plain = np.rint(255 * image).astype(np.uint8)
     maps = [own.numpy()[index] for own in found]
-    return [plain, *(overlay(image, own) if np.isfinite(own).all() else plain for own in maps)]
+    return [plain, *(overlay(image, own, colours=colours) if np.isfinite(own).all() else plain for own in maps)]
 
 
-def _to_html(found: Sequence[Explanation], limit: int) -> str:
+def _to_html(found: Sequence[Explanation], limit: int, colours: str = COLOURS) -> str:
     """A table: one row per image, with class, probability and state below the overlays."""
     if not found:
         return "<div>no maps</div>"
@@ -191,7 +194,7 @@ def _to_html(found: Sequence[Explanation], limit: int) -> str:
     rows = list[str]()
     for index in range(count):
         captions = [first.names[index] if first.names else str(index), *(_caption(own, index) for own in found)]
-        cells = zip(_tiles(found, index), captions, strict=True)
+        cells = zip(_tiles(found, index, colours), captions, strict=True)
         rows.append("<tr>" + "".join(f"<td>{_picture(tile)}<br>{html.escape(text)}</td>" for tile, text in cells) + "</tr>")
     more = len(first.maps) - count
     note = f"<div>{more} more images: .show(limit={len(first.maps)})</div>" if more else ""
