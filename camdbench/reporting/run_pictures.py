@@ -127,7 +127,7 @@ def _missing_maps(records: Sequence[Mapping[str, Any]]) -> list[str]:
     stored = [about["config"].get("save_maps", "none") for about in records]
     if set(stored) == {"none"}:
         if all(about.get("maps") for about in records):
-            return ["Maps are not shown, as scores store none; give the run that has them too: camdbench report RUN SCORES."]
+            return ["Maps are not shown, as scores store none; the report of the run that was scored shows them."]
         return ["Maps are not shown, as the run stored none; repeat it with --save-maps view."]
     given = [name for about, how in zip(records, stored, strict=True) if how != "raw" for name in about["given"]]
     return [f"Maps of {', '.join(given)} are not shown, as they were given; --save-maps raw stores copies of them."] if given else []

@@ -40,7 +40,7 @@ def score(
             small, so that they were stored raw; or `.npy`, an array (N, h, w) in the
             order of the data set's images; or `.npz` or `.h5`, such an array or arrays (h, w) named by image id.
         metrics: metric specs; metrics that re-run the explainer on perturbed images are refused.
-        **options: fields of `RunConfig`; for a run directory only explainers, to score some of its own, data_root, weights, seed and
+        **options: fields of `RunConfig`; for a run directory only explainers, to score some of them, data_root, weights, seed and
             execution options.
         explainer_name: name of the maps of a file in rows; default: the file's name.
         normalisation: normalisation of the maps of a file: none, range, max or sigmoid.
