@@ -16,7 +16,7 @@ def _images(ctx: click.Context, parameter: click.Parameter, value: str) -> int |
     """Parse --images: a number, or `all`."""
     if value == "all":
         return "all"
-    return int(click.IntRange(min=0).convert(value, parameter, ctx))
+    return int(click.types.convert_type(click.IntRange(min=0))(value, parameter, ctx))
 
 
 @click.command("report", short_help="Write a page that shows a run: tables, charts, images with their maps.")

@@ -96,7 +96,7 @@ def report(
             written.
         CamdbenchError: a file of a run is damaged, or the page cannot be written.
     """
-    if images != "all" and (isinstance(images, bool) or not isinstance(images, int) or images < 0):
+    if images != "all" and (type(images) is not int or images < 0):
         raise UsageError(f"images = {images!r}: expected a number from 0, or all")
     shown = open_runs(runs)
     with _place(shown, out, in_files=images == "all") as place:

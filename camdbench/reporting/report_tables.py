@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from camdbench.tables.cell_values import STATUSES, Cells
-from camdbench.tables.render import render
+from camdbench.tables.render import Format, render
 from camdbench.tables.summary_tables import SummaryGroup, summary_groups, summary_tables
 from camdbench.tables.table import Table
 
@@ -65,7 +65,7 @@ def result_tables(summary: pd.DataFrame, label: str = "") -> list[ResultTable]:
 def copies_of(summary: pd.DataFrame) -> list[dict[str, str]]:
     """Return the texts of each headline table by format: those of `camdbench summarise --format`."""
     pairs = zip(summary_groups(summary), summary_tables(summary), strict=True)
-    forms = {"CSV": "csv", "Markdown": "markdown", "LaTeX": "latex"}
+    forms: dict[str, Format] = {"CSV": "csv", "Markdown": "markdown", "LaTeX": "latex"}
     return [{name: render([table], group.lines, form) for name, form in forms.items()} for group, table in pairs]
 
 
