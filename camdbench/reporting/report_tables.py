@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 import pandas as pd
 
 from camdbench.tables.cell_values import STATUSES, Cells
-from camdbench.tables.render import Format, render
+from camdbench.tables.render import render
 from camdbench.tables.summary_tables import SummaryGroup, summary_groups, summary_tables
 from camdbench.tables.table import Table
 
@@ -65,7 +65,7 @@ def result_tables(summary: pd.DataFrame, label: str = "") -> list[ResultTable]:
 def copies_of(summary: pd.DataFrame) -> list[dict[str, str]]:
     """Return the texts of each headline table by format: those of `camdbench summarise --format`."""
     pairs = zip(summary_groups(summary), summary_tables(summary), strict=True)
-    forms: dict[str, Format] = {"CSV": "csv", "Markdown": "markdown", "LaTeX": "latex"}
+    forms: dict[str, Literal["csv", "markdown", "latex"]] = {"CSV": "csv", "Markdown": "markdown", "LaTeX": "latex"}
     return [{name: render([table], group.lines, form) for name, form in forms.items()} for group, table in pairs]
 
 
