@@ -75,7 +75,8 @@ def test_what_was_found_before_an_interrupt_is_not_found_again(tmp_path: Path, s
 
 
 def test_curves_maps_and_costs_survive_too(tmp_path: Path, stopper: Any):
-    more = {"metrics": "ad,insertion(step=32)", "save_maps": "view"}  # raw maps of one explainer, pictures of the other
+    # raw maps of one explainer, pictures of the other
+    more = {"metrics": "ad,insertion(step=32)", "dataset": "shortcuts(size=48)", "save_maps": "view"}
     camdbench.run(out=tmp_path / "whole", **REQUEST | more)
     interrupted(stopper, tmp_path / "cut", **more)
     camdbench.run(out=tmp_path / "cut", **REQUEST | more)
