@@ -30,6 +30,7 @@ ELSEWHERE = {
     "reporting/explained.py": "reporting/test_explained_images.py",
     "reporting/explained_files.py": "reporting/test_explained_images.py",
     "reporting/explained_page.py": "reporting/test_explained_images.py",
+    "reporting/figure_files.py": "reporting/test_figures.py",
     "reporting/report_data.py": "reporting/test_report.py",
     "reporting/report_files.py": "reporting/test_folder_report.py",
     "reporting/report_images.py": "reporting/test_report.py",

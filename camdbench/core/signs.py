@@ -14,7 +14,7 @@ BREAK = "\u2028"  # line separator: a line break that a table asks for; one in a
 SUPERSCRIPTS = dict(zip("ᵃᵇᶜᵈᵉᶠᵍʰⁱʲᵏˡᵐⁿᵒᵖʳˢᵗᵘᵛʷˣʸᶻ", "abcdefghijklmnoprstuvwxyz", strict=True))
 SIGNS = (
     {"—": "-", "–": "-", "−": "-", "·": "-", "×": "x", "±": "+/-", "…": "...", "†": "+", "∞": "inf", "∩": "n", "∪": "u", "α": "alpha"}
-    | {"↑": "^", "↓": "v", "→": "->", "←": "<-", "≤": "<=", "≥": ">=", "“": '"', "”": '"', "‘": "'", "’": "'"}
+    | {"↑": "^", "↓": "v", "→": "->", "←": "<-", "≤": "<=", "≈": "~", "≥": ">=", "“": '"', "”": '"', "‘": "'", "’": "'"}
     | {raised: f"^{letter}" for raised, letter in SUPERSCRIPTS.items()}
 )
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2029-\u202e\u2066-\u2069\ud800-\udfff]")  # with signs that reorder text

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import io
 import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from camdbench.core.errors import UsageError
-from camdbench.core.written_files import write_whole
 from camdbench.reporting.chart_facts import drawn
 from camdbench.reporting.curve_bands import curve_bands
+from camdbench.reporting.figure_files import save_figure
 from camdbench.reporting.image_strips import save_strips, strip_metric
 from camdbench.reporting.palette import look
 from camdbench.reporting.subplot_grid import SMALL, Width, folded, panels
@@ -30,12 +29,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 CURVE = "curve"  # name of the curves that are plotted over x
-_TEXT: dict[Any, Any] = {
-    "svg.fonttype": "none",
-    "pdf.fonttype": 42,
-    "svg.hashsalt": "camdbench",
-}  # text as text; equal files
-_METADATA: dict[str, dict[str, Any]] = {"png": {"Software": None}, "pdf": {"CreationDate": None}, "svg": {"Date": None}}
 
 
 def save_figures(
@@ -85,7 +78,7 @@ def save_figures(
     for number, group in enumerate(groups):
         stem = f"{number + 1}-{_plain(group.model or 'models')}"
         for name, figure in _of_group(pooled, group, width):
-            written.append(_save(figure, Path(out, f"{stem}-{name}.{form}")))
+            written.append(save_figure(figure, Path(out, f"{stem}-{name}.{form}"), 150))
         if metric is not None and group.heads != "model":
             file = Path(out, f"{stem}-strips-{_plain(metric)}.{form}")
             if missing := save_strips(pooled, group, metric, file, stretch=stretch, data_root=data_root):
@@ -93,7 +86,7 @@ def save_figures(
             else:
                 written.append(file)
     for name, figure in diagrams:
-        written.append(_save(figure, Path(out, f"ranks-{_plain(name)}.{form}")))
+        written.append(save_figure(figure, Path(out, f"ranks-{_plain(name)}.{form}"), 150))
     return written
 
 
@@ -152,16 +145,6 @@ def rank_diagrams(pooled: Pooled, groups: Sequence[SummaryGroup], width: Width =
         )
         title(figure, f"mean rank over {lines['n'].iloc[0]} images, 1 is best · {metric} · {model}")
         yield f"{model}-{metric}", figure
-
-
-def _save(figure: Figure, path: Path) -> Path:
-    from matplotlib import rc_context
-
-    content = io.BytesIO()
-    with rc_context(_TEXT):
-        figure.savefig(content, format=path.suffix[1:], dpi=150, metadata=_METADATA[path.suffix[1:]])
-    write_whole(path, content.getbuffer())
-    return path
 
 
 def _plain(name: str) -> str:

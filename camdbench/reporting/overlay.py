@@ -10,6 +10,7 @@ from camdbench.core.errors import UsageError
 from camdbench.core.signs import encodable
 from camdbench.core.written_files import write_whole
 from camdbench.functional.map_overlay import COLOURS, Array, check_picture, overlay
+from camdbench.reporting.figure_files import save_figure
 from camdbench.reporting.page import TALLEST, WIDTH, Page, PageRow, PageSection, folder
 
 Stack = Sequence[Array] | Array  # N arrays, or one with an axis more
@@ -123,10 +124,7 @@ def draw_sheet(
     for number, group in enumerate(groups):
         for line, image in enumerate(images):
             page.draw(number, line, [image, *(overlays[name](line) for name in group)])
-    form = file.suffix.lower().lstrip(".")
-    content = io.BytesIO()
-    figure.savefig(content, format=form, metadata={"Software": None} if form == "png" else None)
-    write_whole(file, content.getbuffer())
+    save_figure(figure, file, dpi)
 
 
 def _band(

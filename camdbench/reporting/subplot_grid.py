@@ -52,7 +52,7 @@ def folded(name: str, characters: int = _FOLD) -> str:
     r"""Break a long name into lines.
 
     >>> folded("power(opticam(iterations=50), alpha=2.0)", 30)
-    'power(opticam(iterations=50),\\nalpha=2.0)'
+    'power(opticam(iterations=50),\nalpha=2.0)'
     """
     return "\n".join(textwrap.wrap(name, characters, break_on_hyphens=False))
 

@@ -33,6 +33,8 @@ def test_run_prints_a_table_on_stdout_and_progress_on_stderr(capsys: Said):
     assert "3 jobs, 0 already done" in err
     assert "3/3 jobs" in err
     assert sorted(path.name for path in Path("mine").iterdir()) == [
+        "maps",
+        "predictions",
         "rows",
         "run.json",
         "run.yaml",

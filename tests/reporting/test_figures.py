@@ -44,6 +44,7 @@ def test_there_is_a_file_for_each_thing_that_can_be_drawn(run: Path, tmp_path: P
         "1-shortcuts-ce-bars.png",
         "1-shortcuts-ce-images.png",
         "1-shortcuts-ce-curves.png",
+        "1-shortcuts-ce-strips-ad.png",
         "2-models-bars.png",
         "ranks-shortcuts-ce-ad.png",
         "ranks-shortcuts-ce-ramp.png",
@@ -94,4 +95,4 @@ def test_a_swept_option_and_images_have_files_and_what_is_missing_a_line(tmp_pat
 def test_a_run_of_one_explainer_has_no_ranks(tmp_path: Path):
     camdbench.run("gradcam", "ad", limit=2, out=tmp_path / "run")
     names = {path.name for path in save_figures(tmp_path / "run", tmp_path / "out", ranks=True)}
-    assert names == {"1-shortcuts-ce-bars.png", "1-shortcuts-ce-images.png"}
+    assert names == {f"1-shortcuts-ce-{kind}.png" for kind in ("bars", "images", "strips-ad")}
