@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 from camdbench.tables.aggregates import CellData, aggregate
-from camdbench.tables.paired_rows import BLOCK_VALUES, RESAMPLES, PairedRows, paired_sums, row_sums, weight_rows
+from camdbench.tables.paired_rows import BLOCK_VALUES, RESAMPLES, PairedRows, missing_sums, paired_sums, weight_rows
 
 Method = Literal["percentile", "bca"]
 _WIDER = 1e-3
@@ -68,7 +68,7 @@ def row_intervals(rows: PairedRows, *, method: Method = "percentile", confidence
 def _common_means(rows: PairedRows) -> _Statistic:
     """Means of the drawn images that have a value, of resamples of all images."""
     sums = paired_sums(rows)
-    missing = row_sums((np.isnan(block).astype(np.float64) for _, block in rows.blocks()), len(rows))
+    missing = missing_sums(rows)
 
     def of(counts: np.ndarray) -> np.ndarray:
         with np.errstate(invalid="ignore"):  # 0/0, if no image with a value is drawn, gives NaN

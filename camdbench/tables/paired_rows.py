@@ -144,6 +144,26 @@ def paired_sums(rows: PairedRows, tolerances: np.ndarray | float = 0.0) -> Paire
     return PairedSums(of, total, error)
 
 
+def missing_sums(rows: PairedRows) -> Sums:
+    """Return the function of weighted numbers of images that a row lacks: those that its cells lack, the ones that both lack once."""
+    from scipy.sparse import csr_array
+
+    cells, places = np.unique(np.stack([rows.one, rows.two]), return_inverse=True)
+    one, two = places.reshape(2, len(rows))
+    lacking = [np.flatnonzero(np.isnan(rows.values[cell])) for cell in cells]
+    alone = row_sums((np.isnan(rows.values[[cell]]).astype(np.float64) for cell in cells), len(cells))
+    twice = [np.intersect1d(lacking[first], lacking[second], assume_unique=True) for first, second in zip(one, two, strict=True)]
+    starts = np.concatenate([[0], np.cumsum([len(own) for own in twice])])
+    images = np.concatenate(twice)
+    both = csr_array((np.ones(len(images)), images, starts), shape=(len(rows), rows.images))
+
+    def of(weights: np.ndarray) -> np.ndarray:
+        sums = alone(weights)
+        return sums[:, one] + sums[:, two] - (both @ weights.T).T
+
+    return of
+
+
 def row_sums(blocks: Iterable[np.ndarray], count: int) -> Sums:
     """Return the function of weighted sums of N = `count` rows, given as blocks (k, M); rows of few non-zero values are kept sparse.
 

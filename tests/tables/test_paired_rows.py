@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import combinations
+
 import numpy as np
 import pytest
 
 from camdbench.tables import paired_rows
-from camdbench.tables.paired_rows import PairedRows, paired_sums, row_sums
+from camdbench.tables.paired_rows import PairedRows, missing_sums, paired_sums, row_sums
 
 RANDOM = np.random.default_rng(0)
 
@@ -54,3 +56,16 @@ def test_groups_fit_the_memory(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(paired_rows, "_GROUP_VALUES", 3 * paired_rows.RESAMPLES)
     assert [group.tolist() for group in rows.groups(np.arange(7))] == [[0, 1, 2], [3, 4, 5], [6]]
     assert [list(group) for group in PairedRows.of_cells(np.zeros((2, 10**6))).groups(np.arange(2))] == [[0], [1]]
+
+
+def test_missing_images_of_a_row_are_those_that_either_cell_lacks():
+    random = np.random.default_rng(0)
+    values = random.random((5, 60))
+    values[random.random(values.shape) < 0.3] = np.nan
+    values[1] = np.nan
+    values[2] = 1.0
+    one, two = np.array(list(combinations(range(5), 2))).T
+    weights = random.integers(0, 4, (7, 60)).astype(float)
+    found = missing_sums(PairedRows(values, one, two))(weights)
+    expected = [[weight[np.isnan(values[a] - values[b])].sum() for a, b in zip(one, two, strict=True)] for weight in weights]
+    np.testing.assert_array_equal(found, expected)
