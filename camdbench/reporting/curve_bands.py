@@ -10,7 +10,6 @@ import numpy as np
 from camdbench.tables.cell_values import cell_data
 from camdbench.tables.curve_lists import RunCurves
 from camdbench.tables.intervals import mean_intervals
-from camdbench.tables.part_files import read_parts
 from camdbench.tables.pool import Pooled
 
 CellKey = tuple[str, str, str]  # model, explainer, metric
@@ -64,23 +63,14 @@ def curve_bands(pooled: Pooled, curve: str, explainers: Collection[str] | None =
     Raises:
         CamdbenchError: a file is damaged.
     """
-    found, source, holding = dict[CellKey, CurveBand](), RunCurves(pooled.folders), _metrics_with(pooled, curve)
+    found, source = dict[CellKey, CurveBand](), RunCurves(pooled.folders)
+    holding = source.cells(curve)
     for index, (model, explainer, metric) in enumerate(
         pooled.cells.keys[["model", "explainer", "metric"]].itertuples(index=False, name=None)
     ):
-        if metric not in holding or (explainers is not None and explainer not in explainers):
+        if (model, explainer, metric) not in holding or (explainers is not None and explainer not in explainers):
             continue
         curves = cell_data(pooled.cells, index, source).curves
         if curve in curves:
             found[model, explainer, metric] = curve_band(*curves[curve])
-    return found
-
-
-def _metrics_with(pooled: Pooled, curve: str) -> set[str]:
-    """Metrics that have a curve of that name."""
-    found = set[str]()
-    for folder in pooled.folders:
-        for _, table in read_parts(folder, "curves", ("metric", "curve")):
-            pairs = table.group_by(["metric", "curve"]).aggregate([]).to_pylist()
-            found |= {pair["metric"] for pair in pairs if pair["curve"] == curve}
     return found

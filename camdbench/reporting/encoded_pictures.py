@@ -11,6 +11,8 @@ from PIL import Image
 from camdbench.runner import view_maps
 
 _QUALITY = 80  # of WebP
+_SMALL, _LARGE = 224, 112  # side of a map in pixels, of up to `FEW` images and of more
+FEW = 64
 
 
 def colour_webp(image: np.ndarray) -> bytes:
@@ -23,6 +25,16 @@ def colour_webp(image: np.ndarray) -> bytes:
 def grey_webp(saliency: np.ndarray, side: int) -> bytes:
     """Encode a map (H, W) in [0, 1], averaged to at most `side` pixels; a map that is not finite is black."""
     return view_maps.grey_webp(_bytes(np.nan_to_num(saliency)), side)
+
+
+def side_of_maps(images: int) -> int:
+    """Return the side of maps on a page with so many images, in pixels."""
+    return _SMALL if images <= FEW else _LARGE
+
+
+def top_of(saliency: np.ndarray) -> float:
+    """Return the 99th percentile of a map (H, W), at least 0.01, for a stretched display; 1 for a map that is not finite."""
+    return max(0.01, round(float(np.quantile(saliency, 0.99)), 3)) if np.isfinite(saliency).all() else 1.0
 
 
 def mask_png(mask: np.ndarray) -> bytes:

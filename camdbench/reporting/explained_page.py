@@ -16,7 +16,7 @@ from camdbench.core.spec import parse_spec
 from camdbench.explainers.common.explanation import Explanation
 from camdbench.functional.map_placement import covered, place_map
 from camdbench.models.classifier import Classifier
-from camdbench.reporting.encoded_pictures import colour_webp, in_text
+from camdbench.reporting.encoded_pictures import colour_webp, in_text, side_of_maps, top_of
 from camdbench.reporting.given_images import GivenImage, Pixels, stems_of
 from camdbench.reporting.image_disagreement import disagreement
 from camdbench.reporting.report_cards import cards
@@ -28,7 +28,6 @@ from camdbench.tables.cell_values import Cells, cells_of
 from camdbench.tables.summary import is_control_of, metric_fact
 
 SECTIONS = (("images", "Images"), ("cards", "Models, data, methods"))
-_SMALL, _LARGE, _FEW = 224, 112, 64  # long side of a map in pixels: of up to 64 images, and of more
 
 
 def explained_page(
@@ -57,7 +56,7 @@ def explained_page(
     spread = dict(zip(cells.images, disagreement(cells, _controls(found)).tolist(), strict=True))
     first = next(iter(found.values()))
     labels = dict(zip(names, first.targets.tolist(), strict=True))
-    side = _SMALL if len(images) <= _FEW else _LARGE
+    side = side_of_maps(len(images))
     shown = {
         name: Picture(in_text(colour_webp(small / 255)), (small.shape[0], small.shape[1]), "", (), {classifier.name: maps})
         for name, small, maps in zip(names, pictures, _maps(images, found, side), strict=True)
@@ -117,7 +116,7 @@ def _maps(images: Sequence[GivenImage], found: Mapping[str, Explanation], side: 
     """By image and spec: the map on the whole picture, and the value below which 99 % of it lie; none of a map that is an error."""
     for index, image in enumerate(images):
         own = {spec: maps.maps[index].cpu().numpy() for spec, maps in found.items() if maps.status[index] != "error"}
-        yield {spec: (in_text(_placed_webp(image, map_, side)), _top(map_)) for spec, map_ in own.items()}
+        yield {spec: (in_text(_placed_webp(image, map_, side)), top_of(map_)) for spec, map_ in own.items()}
 
 
 def _placed_webp(image: GivenImage, saliency: np.ndarray, side: int) -> bytes:
@@ -131,10 +130,6 @@ def _placed_webp(image: GivenImage, saliency: np.ndarray, side: int) -> bytes:
     content = io.BytesIO()
     Image.fromarray(np.stack([grey, grey, grey, inside], axis=2)).save(content, "WEBP", quality=75, method=6)
     return content.getvalue()
-
-
-def _top(saliency: np.ndarray) -> float:
-    return max(0.01, round(float(np.quantile(saliency, 0.99)), 3))
 
 
 def _about(classifier: Classifier, found: Mapping[str, Explanation], metrics: Sequence[str], preprocess: str) -> dict[str, Any]:

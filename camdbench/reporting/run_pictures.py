@@ -9,20 +9,16 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import numpy as np
-
 from camdbench.core.errors import CamdbenchError
 from camdbench.datasets.loading import UnreadableImage, read
 from camdbench.datasets.samples import Dataset
-from camdbench.reporting.encoded_pictures import colour_webp, grey_webp, in_text, mask_png
+from camdbench.reporting.encoded_pictures import FEW, colour_webp, grey_webp, in_text, mask_png, side_of_maps, top_of
 from camdbench.runner.open_images import open_images
 from camdbench.runner.stored_maps import StoredMaps
 from camdbench.runner.view_maps import decoded
 from camdbench.tables.load import load_run
 from camdbench.tables.predictions import load_predictions
 
-_SMALL, _LARGE = 224, 112  # side of a map in pixels, of up to `_FEW` images and of more
-_FEW = 64
 _LARGE_INPUT = 224  # size of maps of inputs that are not at hand
 
 
@@ -58,9 +54,9 @@ class RunPictures:
         missing: why there are no inputs, or no maps; one sentence each.
     """
 
-    def __init__(self, runs: Sequence[Path], about: Mapping[str, Any], *, data_root: str | Path | None = None, count: int = _FEW) -> None:
+    def __init__(self, runs: Sequence[Path], about: Mapping[str, Any], *, data_root: str | Path | None = None, count: int = FEW) -> None:
         self._runs, self._about, self._root = runs, about, data_root
-        self._side = _SMALL if count <= _FEW else _LARGE
+        self._side = side_of_maps(count)
         self._stack = ExitStack()
         self._dataset: Dataset | None = None
         self._place = dict[str, int]()
@@ -101,9 +97,9 @@ class RunPictures:
         """A map as WebP with its 99th percentile; a picture that the run stored is shown as it is. Empty if no run has the map."""
         for run in self._maps:
             if (view := run.view(model, explainer, image)) is not None:
-                return view, _top(decoded(view))
+                return view, top_of(decoded(view))
             if (own := run.exact(model, explainer, image, size)) is not None:
-                return grey_webp(own, self._side), _top(own)
+                return grey_webp(own, self._side), top_of(own)
         return b"", 1.0
 
 
@@ -131,8 +127,3 @@ def _missing_maps(records: Sequence[Mapping[str, Any]]) -> list[str]:
         return ["Maps are not shown, as the run stored none; repeat it with --save-maps view."]
     given = [name for about, how in zip(records, stored, strict=True) if how != "raw" for name in about["given"]]
     return [f"Maps of {', '.join(given)} are not shown, as they were given; --save-maps raw stores copies of them."] if given else []
-
-
-def _top(saliency: np.ndarray) -> float:
-    """The 99th percentile of a map, at least 0.01; 1 for a map that is not finite."""
-    return max(0.01, round(float(np.quantile(saliency, 0.99)), 3)) if np.isfinite(saliency).all() else 1.0

@@ -77,17 +77,18 @@ class RunCurves:
                 found.setdefault(block.curve, _Matrix(len(images))).add(rows, block.x, block.y)
         return {name: (found[name].x, found[name].y) for name in sorted(found)}
 
-    def cells(self) -> set[tuple[str, str, str]]:
-        """Return model, explainer and metric of every cell that has curves; only the names are read.
+    def cells(self, curve: str | None = None) -> set[tuple[str, str, str]]:
+        """Return model, explainer and metric of every cell that has curves, or curves of one name; only the names are read.
 
         Raises:
             CamdbenchError: a file is damaged or cannot be read.
         """
         found = set[tuple[str, str, str]]()
         for folder in self.folders:
-            for part, table in read_parts(folder, "curves", ["metric"]):
-                names = table.column("metric").unique().to_pylist()
-                found |= {(part.model, str(part.explainer), str(name)) for name in names}
+            for part, table in read_parts(folder, "curves", ["metric", "curve"]):
+                pairs = table.group_by(["metric", "curve"]).aggregate([]).to_pylist()
+                names = {str(pair["metric"]) for pair in pairs if curve in (None, pair["curve"])}
+                found |= {(part.model, str(part.explainer), name) for name in names}
         return found
 
 
