@@ -31,7 +31,7 @@ def catch_stops() -> None:
 
 
 def stop_of(error: BaseException) -> int | None:
-    """Number of the signal that has stopped the command; None if the error is no interrupt.
+    """Number of the signal that has stopped the command; None if the error is something else.
 
     An interrupt counts also behind an error of the output, such as of a terminal that was closed.
     """

@@ -39,7 +39,7 @@ class CurveBand:
 
 
 def curve_band(x: np.ndarray, y: np.ndarray) -> CurveBand:
-    """Return the mean of curves y (M, K) at x (K,), with percentile bootstrap intervals as in tables; NaN is no value.
+    """Return the mean of curves y (M, K) at x (K,), with percentile bootstrap intervals as in tables; NaN where there is no value.
 
     All points share the resamples of images. The interval of a mean of values in a range lies in that range.
     """

@@ -41,7 +41,7 @@ def file_stem(option: SweptOption) -> str:
 
 
 def sweep_chart(group: SummaryGroup, option: SweptOption, width: Width = "screen") -> Figure:
-    """Plot each metric against an option: one line per explainer with 95 % intervals, or bars if a value is no number.
+    """Plot each metric against an option: one line per explainer with 95 % intervals, or bars if a value is not a number.
 
     The axis is logarithmic if the values span more than two decades. Explainers tied at every value share a line. The powers of maps are
     plotted as the selectivity of Opti-CAM (arXiv:2301.07002, Figure A4).

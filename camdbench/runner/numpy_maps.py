@@ -66,7 +66,7 @@ class ZipMember:
 def numpy_arrays(path: Path) -> Any:
     """The array of a file `.npy`, or a dict of the arrays of a `.npz`; each has `shape`, `dtype` and items.
 
-    The content of a `.npz` is checked here, and not kept; an array in it that is no map (h, w) is read whole if it is compressed.
+    The content of a `.npz` is checked here, and not kept; an array in it other than a map (h, w) is read whole if it is compressed.
 
     Raises:
         UsageError: damaged, or no arrays of numbers.

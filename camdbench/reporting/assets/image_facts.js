@@ -65,7 +65,7 @@
     return (!state.common || image.common) && (byStatus[state.status] ?? image.why.includes(state.status))
       && (state.label === "" || String(image.label) === state.label) && image.id.toLowerCase().includes(state.text);
   };
-  const compare = (a, b) => (a < b ? -1 : a > b ? 1 : 0);  // a difference of two infinities is no number
+  const compare = (a, b) => (a < b ? -1 : a > b ? 1 : 0);  // the difference of two infinities is NaN
   const visible = () => {
     const found = data.images.map((_, index) => index).filter(fits);
     const scores = new Map(found.map((index) => [index, score(index)]));
