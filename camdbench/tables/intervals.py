@@ -14,7 +14,7 @@ Method = Literal["percentile", "bca"]
 _WIDER = 1e-3
 """Largest relative widening of an interval by resampling all images in place of the row's own; its seed noise is 13 times that."""
 
-_Statistic = Callable[[np.ndarray], np.ndarray]  # counts (r, n) -> (r, N)
+_Statistic = Callable[[np.ndarray], np.ndarray]  # counts (n, r) -> (N, r)
 
 
 def mean_intervals(values: np.ndarray, *, method: Method = "percentile", confidence: float = 0.95, seed: int = 0) -> np.ndarray:
@@ -61,7 +61,7 @@ def row_intervals(rows: PairedRows, *, method: Method = "percentile", confidence
     for size in np.unique(n[open_ & ~common]):
         for index in rows.groups(np.flatnonzero(open_ & ~common & (n == size))):
             kept = np.concatenate([block[~np.isnan(block)] for _, block in rows.select(index).blocks()]).reshape(-1, size)
-            ends[index] = _ends(lambda counts, kept=kept: counts @ kept.T / kept.shape[1], size, skew[index], method, confidence, seed)
+            ends[index] = _ends(lambda counts, kept=kept: kept @ counts / kept.shape[1], size, skew[index], method, confidence, seed)
     return ends
 
 
@@ -108,9 +108,9 @@ def aggregate_interval(
         return np.full(2, np.nan)
 
     def reduced(counts: np.ndarray) -> np.ndarray:
-        weights = np.zeros((len(counts), len(cell.values)))
-        weights[:, present] = counts
-        return aggregate(reduction, cell, weights)[:, None]
+        weights = np.zeros((counts.shape[1], len(cell.values)))
+        weights[:, present] = counts.T
+        return aggregate(reduction, cell, weights)[None]
 
     skew = _jackknife(reduced, len(present)) if method == "bca" else np.zeros(1)
     return _ends(reduced, len(present), skew, method, confidence, seed)[0]
@@ -119,21 +119,22 @@ def aggregate_interval(
 def _jackknife(statistic: _Statistic, size: int) -> np.ndarray:
     """Acceleration (N,) of statistics, from their values without each image (Efron 1987)."""
     step = max(1, BLOCK_VALUES // size)
-    without = np.concatenate([statistic(1 - np.eye(min(step, size - start), size, k=start)) for start in range(0, size, step)])  # (size, N)
-    moved = without.mean(0) - without
-    square = (moved**2).sum(0)
-    return np.divide((moved**3).sum(0) / 6, square**1.5, out=np.full(len(square), np.nan), where=square > 0)
+    left_out = (1 - np.eye(size, min(step, size - start), k=-start) for start in range(0, size, step))
+    without = np.concatenate([statistic(weights) for weights in left_out], axis=1)  # (N, size)
+    moved = without.mean(1, keepdims=True) - without
+    square = (moved**2).sum(1)
+    return np.divide((moved**3).sum(1) / 6, square**1.5, out=np.full(len(square), np.nan), where=square > 0)
 
 
 def _ends(statistic: _Statistic, size: int, skew: np.ndarray, method: Method, confidence: float, seed: int) -> np.ndarray:
     """Interval ends (N, 2) of N statistics of how often each of `size` images is drawn; `skew` is the acceleration of `bca`, (N,)."""
     found, start, tail = np.empty((len(skew), RESAMPLES)), 0, (1 - confidence) / 2
     for counts in _resamples(size, seed):
-        found[:, start : start + len(counts)] = statistic(counts).T
-        start += len(counts)
+        found[:, start : start + counts.shape[1]] = statistic(counts)
+        start += counts.shape[1]
     if method == "percentile":
         return np.quantile(found, [tail, 1 - tail], axis=1, overwrite_input=True).T
-    levels = _bca_levels(found, statistic(np.ones((1, size)))[0], skew, tail)
+    levels = _bca_levels(found, statistic(np.ones((size, 1)))[:, 0], skew, tail)
     ends = [np.quantile(row, np.nan_to_num(level, nan=0.5)) for row, level in zip(found, levels, strict=True)]
     return np.where(np.isnan(levels), np.nan, ends)
 
@@ -151,7 +152,7 @@ def _bca_levels(found: np.ndarray, value: np.ndarray, skew: np.ndarray, tail: fl
 
 
 def _resamples(size: int, seed: int) -> Iterator[np.ndarray]:
-    """Yield how often each of `size` images is drawn in resamples, (r, size), some at a time."""
+    """Yield how often each of `size` images is drawn in resamples, (size, r), some at a time."""
     rng = np.random.default_rng(seed)
     step = weight_rows(size)
     for start in range(0, RESAMPLES, step):
@@ -163,4 +164,4 @@ def _resamples(size: int, seed: int) -> Iterator[np.ndarray]:
         else:
             drawn += np.arange(len(drawn))[:, None] * size
             counts = np.bincount(drawn.ravel(), minlength=drawn.size).reshape(drawn.shape).astype(np.float64)
-        yield counts
+        yield np.ascontiguousarray(counts.T)

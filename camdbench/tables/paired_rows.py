@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
 Sums = Callable[[np.ndarray], np.ndarray]
-"""Function from weights of images (r, M) to the weighted sums of rows (r, N)."""
+"""Function from weights of images (M, r) to the weighted sums of rows (N, r): a sparse product reads whole lines of weights."""
 
 RESAMPLES = 10_000  # of a bootstrap
 BLOCK_VALUES = 2**18  # float64 values of a step, 2 MB, which fit the cache
@@ -96,7 +96,7 @@ class PairedSums(NamedTuple):
     """Weighted sums of N rows.
 
     Attributes:
-        of: function from weights (r, M) to sums (r, N); missing values count as 0.
+        of: function from weights (M, r) to sums (N, r); missing values count as 0.
         total: (N,) sums with weights of 1.
         error: (N,) bound of the rounding error of sums with weights in [-1, 1].
     """
@@ -138,8 +138,11 @@ def paired_sums(rows: PairedRows, tolerances: np.ndarray | float = 0.0) -> Paire
     others = row_sums(rest(), len(rows))
 
     def of(weights: np.ndarray) -> np.ndarray:
-        sums = weights @ filled.T
-        return sums[:, one] - sums[:, two] + others(weights)
+        sums = filled @ weights
+        found = sums[one]
+        found -= sums[two]
+        found += others(weights)
+        return found
 
     return PairedSums(of, total, error)
 
@@ -159,7 +162,7 @@ def missing_sums(rows: PairedRows) -> Sums:
 
     def of(weights: np.ndarray) -> np.ndarray:
         sums = alone(weights)
-        return sums[:, one] + sums[:, two] - (both @ weights.T).T
+        return sums[one] + sums[two] - both @ weights
 
     return of
 
@@ -167,8 +170,8 @@ def missing_sums(rows: PairedRows) -> Sums:
 def row_sums(blocks: Iterable[np.ndarray], count: int) -> Sums:
     """Return the function of weighted sums of N = `count` rows, given as blocks (k, M); rows of few non-zero values are kept sparse.
 
-    >>> row_sums([np.array([[1.0, 0.0, 2.0]])], 1)(np.array([[1.0, 1.0, 1.0], [0.0, 5.0, 3.0]])).tolist()
-    [[3.0], [6.0]]
+    >>> row_sums([np.array([[1.0, 0.0, 2.0]])], 1)(np.array([[1.0, 0.0], [1.0, 5.0], [1.0, 3.0]])).tolist()
+    [[3.0, 6.0]]
     """
     whole, places, few = list[np.ndarray](), list[np.ndarray](), list[tuple[np.ndarray, np.ndarray, np.ndarray]]()
     start = 0
@@ -182,17 +185,16 @@ def row_sums(blocks: Iterable[np.ndarray], count: int) -> Sums:
         start += len(block)
     dense, at = np.concatenate(whole), np.concatenate(places)
     entries, rows, images = (np.concatenate(parts) for parts in zip(*few, strict=True))
-    drawn, columns = np.unique(images, return_inverse=True)
     sparse: csr_array | None = None
     if len(entries):
         from scipy.sparse import csr_array
 
-        sparse = csr_array((entries, (rows, columns)), shape=(count, len(drawn)))
+        sparse = csr_array((entries, (rows, images)), shape=(count, dense.shape[1]))
 
     def of(weights: np.ndarray) -> np.ndarray:
-        found = np.zeros((len(weights), count)) if sparse is None else (sparse @ weights[:, drawn].T).T
+        found = np.zeros((count, weights.shape[1])) if sparse is None else sparse @ weights
         if len(at):
-            found[:, at] = weights @ dense.T
+            found[at] = dense @ weights
         return found
 
     return of

@@ -77,18 +77,18 @@ def exact_flips(differences: np.ndarray) -> np.ndarray:
 
 def _drawn_flips(rows: PairedRows, tolerances: np.ndarray, seed: int) -> np.ndarray:
     sums = paired_sums(rows, tolerances)
-    least = np.abs(sums.total) - sums.error
+    total, least = sums.total[:, None], (np.abs(sums.total) - sums.error)[:, None]
     hits = np.zeros(len(rows), dtype=np.int64)
     for flipped in _signs(rows.images, PERMUTATIONS // 2, seed):
-        hits += (np.abs(sums.total - 2 * sums.of(flipped)) >= least).sum(0)
+        hits += (np.abs(total - 2 * sums.of(flipped)) >= least).sum(1)
     return (hits + 1) / (PERMUTATIONS // 2 + 1)
 
 
 def _signs(images: int, count: int, seed: int) -> Iterator[np.ndarray]:
-    """Yield where `count` sign vectors are negative, (r, M), 1 or 0, some at a time."""
+    """Yield where `count` sign vectors are negative, (M, r), 1 or 0, some at a time."""
     rng = np.random.default_rng(seed)
     width = -(-images // 64) * 8  # bytes of a vector, a whole number of draws: blocks of any size have the same signs
     step = weight_rows(images)
     for start in range(0, count, step):
         drawn = np.frombuffer(rng.bytes(width * (own := min(step, count - start))), dtype=np.uint8).reshape(own, width)
-        yield np.unpackbits(drawn, axis=1, count=images).astype(np.float64)
+        yield np.unpackbits(drawn, axis=1, count=images).T.astype(np.float64, order="C")

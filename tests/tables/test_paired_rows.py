@@ -28,7 +28,7 @@ def test_weighted_sums_are_those_of_a_loop_over_images(gaps: float, tolerance: f
             difference = values[first, image] - values[second, image]
             if abs(difference) > tolerance:  # false for NaN
                 slow[:, pair] += weights[:, image] * difference
-    found = sums.of(weights)
+    found = sums.of(weights.T).T
     assert found == pytest.approx(slow, abs=1e-9)
     assert (np.abs(found - slow)[3:] <= sums.error + 1e-300).all()
     assert sums.total == pytest.approx(slow[-1], abs=1e-9)
@@ -40,14 +40,14 @@ def test_values_much_larger_than_their_difference_are_summed_as_the_difference()
     sums = paired_sums(PairedRows(cells, np.array([0, 1]), np.array([2, 2])))
     signs = RANDOM.choice([-1.0, 1.0], (9, 50))
     exact = signs @ (cells[:2] - cells[2]).T
-    assert sums.of(signs) == pytest.approx(exact, abs=1e-11)
+    assert sums.of(signs.T).T == pytest.approx(exact, abs=1e-11)
     assert (sums.error < 1e-9).all()
 
 
 def test_rows_of_few_and_of_many_values_have_their_sums():
     rows = RANDOM.normal(size=(6, 64)) * (RANDOM.random((6, 64)) < np.array([[0], [0.02], [0.5], [1], [0.05], [0]]))
     weights = RANDOM.normal(size=(4, 64))
-    found = row_sums([rows[:2].copy(), rows[2:].copy()], 6)(weights)
+    found = row_sums([rows[:2].copy(), rows[2:].copy()], 6)(weights.T).T
     assert found == pytest.approx(np.array([[sum(w * r) for r in rows] for w in weights]), abs=1e-12)
 
 
@@ -66,6 +66,6 @@ def test_missing_images_of_a_row_are_those_that_either_cell_lacks():
     values[2] = 1.0
     one, two = np.array(list(combinations(range(5), 2))).T
     weights = random.integers(0, 4, (7, 60)).astype(float)
-    found = missing_sums(PairedRows(values, one, two))(weights)
+    found = missing_sums(PairedRows(values, one, two))(weights.T).T
     expected = [[weight[np.isnan(values[a] - values[b])].sum() for a, b in zip(one, two, strict=True)] for weight in weights]
     np.testing.assert_array_equal(found, expected)

@@ -63,7 +63,7 @@ def test_many_images_against_a_literal_loop_over_the_drawn_signs():
     """Per cent of 0 or 100, whose sums often equal the observed one, and tenths; opposite signs are written out."""
     random = np.random.default_rng(0)
     whole = np.concatenate([1000 * random.integers(0, 2, (2, 40)), random.integers(0, 300, (2, 40))])
-    negative = np.concatenate(list(sign_flips._signs(40, PERMUTATIONS // 2, 3)))
+    negative = np.concatenate(list(sign_flips._signs(40, PERMUTATIONS // 2, 3)), axis=1).T
     drawn = np.concatenate([np.ones((1, 40)), 1 - 2 * negative])
     signs = np.concatenate([drawn, -drawn]).astype(int)
     assert len(signs) == PERMUTATIONS + 1
