@@ -51,7 +51,8 @@ def row_intervals(rows: PairedRows, *, method: Method = "percentile", confidence
         n[own] = present.sum(1)
         low[own] = block.min(1, initial=np.inf, where=present)
         high[own] = block.max(1, initial=-np.inf, where=present)
-        skew[own] = _acceleration(block, present)
+        if method == "bca":
+            skew[own] = _acceleration(block, present)
     ends = np.full((len(rows), 2), np.nan)
     constant, open_ = (n > 1) & (low == high), (n > 1) & (low < high)
     ends[constant] = low[constant, None]

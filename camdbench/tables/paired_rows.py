@@ -81,8 +81,8 @@ class PairedRows:
 
         Args:
             index: (k,) indices.
-            missing: (k,) images of a row without a value, if its resamples are held, and of the row only what a sum over cells lacks
-                (`row_sums`); default: rows are held as a whole.
+            missing: (k,) images of a row without a value or with a tie, if its resamples are held, and of the row only what a sum over
+                cells lacks (`row_sums`); default: rows are held as a whole.
         """
         held = np.full(len(index), max(self.images, RESAMPLES))
         if missing is not None:

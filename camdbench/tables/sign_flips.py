@@ -42,7 +42,7 @@ def sign_flip_test(rows: PairedRows, tolerances: np.ndarray | float = 0.0, *, se
         (N,); NaN with fewer than two images, 1 if all differences are 0.
     """
     tolerances = np.broadcast_to(tolerances, len(rows))
-    p, many = np.full(len(rows), np.nan), np.zeros(len(rows), dtype=bool)
+    p, many, nothing = np.full(len(rows), np.nan), np.zeros(len(rows), dtype=bool), np.zeros(len(rows), dtype=np.int64)
     for own, block in rows.blocks(tolerances):
         n = (~np.isnan(block)).sum(1)
         moved = np.nan_to_num(block, nan=0.0)
@@ -50,7 +50,8 @@ def sign_flip_test(rows: PairedRows, tolerances: np.ndarray | float = 0.0, *, se
         few = (n > 1) & (count <= FEW)
         many[own] = (n > 1) & ~few
         p[own][few] = exact_flips(moved[few])
-    for index in rows.groups(np.flatnonzero(many)):
+        nothing[own] = rows.images - count
+    for index in rows.groups(np.flatnonzero(many), nothing[many]):
         p[index] = _drawn_flips(rows.select(index), tolerances[index], seed)
     return p
 

@@ -40,7 +40,7 @@ def test_values_much_larger_than_their_difference_are_summed_as_the_difference()
     sums = paired_sums(PairedRows(cells, np.array([0, 1]), np.array([2, 2])))
     signs = RANDOM.choice([-1.0, 1.0], (9, 50))
     exact = signs @ (cells[:2] - cells[2]).T
-    assert sums.of(signs.T).T == pytest.approx(exact, abs=1e-11)
+    assert pytest.approx(exact, abs=1e-11) == sums.of(signs.T).T
     assert (sums.error < 1e-9).all()
 
 
