@@ -61,6 +61,8 @@ _FORMATS: dict[str, tuple[tuple[str, str], ...]] = {
     "usage": (("summarise run", "run/usage/**/*.parquet"), ("compare run --all", "run/usage/**/*.parquet")),
     "partial results": ((_RESUME.format("random"), "run/partial/**/*.pt"),),
     "saved maps": (("score run -q --metrics ai --device cpu --out scored", "run/maps/**/*.safetensors"),),
+    "maps as pictures": (("report seen --out page.html", "seen/maps/**/*"), ("figures seen --out figures", "seen/maps/**/*")),
+    "predictions": (("report seen --out page.html", "seen/predictions/**/*.parquet"),),
     "golden CSV": (("check run --against golden.csv", "golden.csv"), ("check run --against golden.csv --update", "golden.csv")),
     "maps .npy": (("score maps.npy -q --metrics ad --limit 2 --device cpu --out scored", "maps.npy"),),
     "maps .npz": (

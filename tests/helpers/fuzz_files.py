@@ -89,9 +89,10 @@ def make_files(folder: Path, succeed: Callable[[list[str]], None]) -> None:
 
 
 def _write_runs(succeed: Callable[[list[str]], None]) -> None:
-    words = ["run", "-q", "--metrics", "ad,insertion", "--limit", "2", "--save-maps", "raw", "--device", "cpu"]
-    succeed([*words, "--explainers", "fakecam,uniform", "--out", "run"])
-    succeed([*words, "--explainers", "uniform,random", "--out", "other"])
+    words = ["run", "-q", "--metrics", "ad,insertion", "--limit", "2", "--device", "cpu"]
+    succeed([*words, "--explainers", "fakecam,uniform", "--save-maps", "raw", "--out", "run"])
+    succeed([*words, "--explainers", "uniform,random", "--save-maps", "raw", "--out", "other"])
+    succeed([*words, "--explainers", "uniform,random", "--save-maps", "view", "--out", "seen"])
     succeed(["check", "run", "--against", "golden.csv", "--update"])
     _write_partial(Path("run"))
 

@@ -41,6 +41,8 @@ _OUT = (
     "scored",
     "trained",
     "other",
+    "page.html",
+    "seen",
     "home",
 )
 _OUTSIDE = "a file outside the folder"
