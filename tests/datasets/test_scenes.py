@@ -27,7 +27,7 @@ def rendered_from_one_stream(data: Shortcuts, index: int) -> np.ndarray:
     """A literal reading of the order of draws: the image of an index, rendered without scenes."""
     split = ["train", "val", "shifted", "conflict", "balanced"].index(data.split)
     random, size = np.random.default_rng(np.random.SeedSequence([data.seed, split, 2, index])), data.size
-    surface, blur = Surface(size, random), drawing._blur_matrix
+    surface, blur = Surface(size, random), drawing.blur_matrix
     angle, scale = random.uniform(-TILT, TILT), random.uniform(*np.sqrt(AREA))
     points = corners_of(SHAPES[data.labels[index]]) @ np.array(
         [[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]], np.float32
@@ -36,7 +36,7 @@ def rendered_from_one_stream(data: Shortcuts, index: int) -> np.ndarray:
     scale = min(scale, (1 - 2 * MARGIN) / float((high - low).max()))
     corner = MARGIN + random.uniform(size=2) * (1 - 2 * MARGIN - scale * (high - low))
     cover = coverage(((points - low) * scale + corner).astype(np.float32), size)
-    thing = drawing._material(surface)
+    thing = drawing.draw_material(surface)
     soft = blur(size, 0.025) @ cover @ blur(size, 0.025).T
     angle, slope = random.uniform(-2.6, -0.5), np.asarray(np.gradient(soft, 1 / size))
     relief = 1 - 0.02 * (math.cos(angle) * slope[1] + math.sin(angle) * slope[0])
@@ -44,9 +44,9 @@ def rendered_from_one_stream(data: Shortcuts, index: int) -> np.ndarray:
     shadow = depth * (blur(size, 0.025, down) @ cover @ blur(size, 0.025, right).T)
     right, down = random.uniform(-0.25, 0.25, 2).tolist()
     light = 1 + right * (surface.x - 0.5) + down * (surface.y - 0.5)
-    ground = drawing._ground(TEXTURES[data.background(index)], surface)
-    brightness, ground = float((thing @ drawing._LUMINANCE).mean()), ground * random.uniform(0.7, 1.2)
-    own = float((ground @ drawing._LUMINANCE).mean())
+    ground = drawing.draw_ground(TEXTURES[data.background(index)], surface)
+    brightness, ground = float((thing @ drawing.LUMINANCE).mean()), ground * random.uniform(0.7, 1.2)
+    own = float((ground @ drawing.LUMINANCE).mean())
     if abs(own - brightness) < 0.25:
         darker, lighter = brightness - 0.25, brightness + 0.25
         goal = darker if darker > 0.12 and (own <= brightness or lighter > 0.85) else lighter

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from camdbench.datasets.shortcuts.shapes import Pose, coverage, draw_pose, place
 from camdbench.datasets.shortcuts.textures import Array, Surface, paint
 
-_LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)
+LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)
 _CONTRAST = 0.25  # smallest difference in mean luminance between object and background
 _SOFT = 0.025  # blur of the outline, for relief and shadow, relative to the side
 # The salience of the background determines how much a network relies on it.
@@ -115,24 +115,24 @@ def draw_scene(shape: str, background: str, *, size: int, random: Generator) -> 
         random: generator of place, size, rotation, colours and textures.
     """
     surface = Surface(size, random)
-    pose, material = draw_pose(random), _material(surface)
+    pose, material = draw_pose(random), draw_material(surface)
     relief = random.uniform(-2.6, -0.5)
     right, down, depth = random.uniform(-0.025, 0.025), random.uniform(0.015, 0.03), random.uniform(0.25, 0.5)
     setting, light = Setting(pose, relief, right, down, depth), _light(surface)
-    behind = Background(_ground(background, surface), random.uniform(0.7, 1.2))
+    behind = Background(draw_ground(background, surface), random.uniform(0.7, 1.2))
     return Scene(shape, setting, draw_outline(shape, setting, size), material, behind, light)
 
 
 def draw_outline(shape: str, setting: Setting, size: int) -> Outline:
     """The outline of a shape at the place, and with the relief and shadow, of a setting."""
     cover = coverage(place(shape, setting.pose), size)
-    soft = _blurred(cover, _blur_matrix(size, _SOFT))
+    soft = _blurred(cover, blur_matrix(size, _SOFT))
     return Outline(cover, _relief(soft, size, setting.relief), _shadow(cover, size, setting))
 
 
 def compose(outline: Outline, material: Array, background: Background, light: Array) -> Drawing:
     """The image of an object on a background under a light; each part may be of another scene."""
-    ground = _contrasted(background, float((material @ _LUMINANCE).mean()))
+    ground = _contrasted(background, float((material @ LUMINANCE).mean()))
     thing, ground = material * outline.relief[..., None], ground * (1 - outline.shadow)[..., None]
     picture = (ground + (thing - ground) * outline.cover[..., None]) * light[..., None]
     return Drawing((np.clip(picture, 0, 1) * 255 + 0.5).astype(np.uint8), outline.cover >= 0.5)
@@ -144,7 +144,7 @@ def render(shape: str, background: str, *, size: int, random: Generator) -> Draw
     return compose(scene.outline, scene.material, scene.background, scene.light)
 
 
-def _material(surface: Surface) -> Array:
+def draw_material(surface: Surface) -> Array:
     """(size, size, 3) colours of the object's material: any hue, one of five patterns."""
     random = surface.random
     hue, saturation, value = random.uniform(0, 1), random.uniform(0.15, 0.9), random.uniform(0.3, 0.95)
@@ -177,24 +177,24 @@ def _rgb(hue: float, saturation: float, value: float) -> Array:
     return (value * (1 - saturation + saturation * wheel)).astype(np.float32)
 
 
-def _ground(kind: str, surface: Surface) -> Array:
+def draw_ground(kind: str, surface: Surface) -> Array:
     """(size, size, 3) background of random saturation and contrast, sometimes blurred."""
     random = surface.random
     ground = paint(kind, surface)
-    grey = (ground @ _LUMINANCE)[..., None]
+    grey = (ground @ LUMINANCE)[..., None]
     ground = grey + (ground - grey) * random.uniform(*_VIVID)
     mean = ground.mean((0, 1))
     ground = mean + (ground - mean) * random.uniform(*_CLEAR)
     focused, spread = random.uniform() < _FOCUSED, math.exp(random.uniform(*np.log(_BLUR)))
     if focused:
         return ground
-    return np.stack([_blurred(ground[..., channel], _blur_matrix(surface.size, spread)) for channel in range(3)], -1)
+    return np.stack([_blurred(ground[..., channel], blur_matrix(surface.size, spread)) for channel in range(3)], -1)
 
 
 def _contrasted(background: Background, brightness: float) -> Array:
     """Scale the background until its mean luminance differs from the object's, `brightness`."""
     ground = background.ground * background.exposure
-    own = float((ground @ _LUMINANCE).mean())
+    own = float((ground @ LUMINANCE).mean())
     if abs(own - brightness) >= _CONTRAST:
         return ground
     darker, lighter = brightness - _CONTRAST, brightness + _CONTRAST
@@ -202,7 +202,7 @@ def _contrasted(background: Background, brightness: float) -> Array:
     return ground * (goal / own) if goal < own else 1 - (1 - ground) * ((1 - goal) / (1 - own))
 
 
-def _blur_matrix(size: int, spread: float, shift: float = 0.0) -> Array:
+def blur_matrix(size: int, spread: float, shift: float = 0.0) -> Array:
     """(size, size) weights of a Gaussian blur along one axis, of standard deviation `spread`, that also moves by `shift` sides."""
     offset = np.subtract.outer(np.arange(size), np.arange(size)) - shift * size
     weights = np.exp(-0.5 * (offset / (spread * size)) ** 2)
@@ -223,7 +223,7 @@ def _relief(soft: Array, size: int, angle: float) -> Array:
 
 def _shadow(cover: Array, size: int, setting: Setting) -> Array:
     """(size, size) in [0, 0.5]: shadow of the object, its blurred outline shifted downwards."""
-    return setting.depth * (_blur_matrix(size, _SOFT, setting.down) @ cover @ _blur_matrix(size, _SOFT, setting.right).T)
+    return setting.depth * (blur_matrix(size, _SOFT, setting.down) @ cover @ blur_matrix(size, _SOFT, setting.right).T)
 
 
 def _light(surface: Surface) -> Array:
