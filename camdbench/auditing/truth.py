@@ -14,13 +14,13 @@ from typing import Literal, get_args
 import numpy as np
 import torch
 
-from camdbench.auditing.coalition_logits import DEFAULT_PLAYERS, measure_logits
+from camdbench.auditing.coalition_logits import DEFAULT_PLAYERS, check_players, measure_logits
 from camdbench.auditing.game import interaction, shapley_values, share_of
 from camdbench.core.errors import UsageError, unknown
 from camdbench.datasets.samples import Dataset
 from camdbench.functional.probability import log_odds
 from camdbench.functional.seeding import generator_for
-from camdbench.functional.targets import check_classes
+from camdbench.functional.targets import check_classes, class_indices
 from camdbench.models.classifier import Classifier
 
 Objective = Literal["centred_logit", "logit", "log_odds", "probability"]
@@ -153,9 +153,15 @@ def truth_of(
         players: names of the p players.
 
     Raises:
-        UsageError: an unknown objective, or a class that the network lacks.
+        UsageError: an unknown objective or player, a class that the network lacks, or ids and players of other logits.
     """
-    return Truth(tuple(ids), tuple(players), scores_of(logits, targets, objective))
+    names = check_players(players)
+    if len(ids) != len(logits) or 2 ** len(names) != logits.shape[2]:
+        raise UsageError(
+            f"logits: of {len(logits)} images and {logits.shape[2]} coalitions, but there are {len(ids)} ids "
+            f"and players {','.join(names)}; give those of measure_logits"
+        )
+    return Truth(tuple(ids), names, scores_of(logits, targets, objective))
 
 
 def scores_of(logits: np.ndarray, targets: Sequence[int] | np.ndarray, objective: Objective) -> np.ndarray:
@@ -165,11 +171,11 @@ def scores_of(logits: np.ndarray, targets: Sequence[int] | np.ndarray, objective
         UsageError: an unknown objective, or a class that the network lacks.
     """
     check_objective(objective)
-    classes = torch.as_tensor(np.asarray(targets), dtype=torch.int64)
+    classes = class_indices(targets, len(logits), "targets")
     check_classes(classes, logits.shape[-1], "targets: an image is given class")
     exact = torch.from_numpy(np.ascontiguousarray(logits, dtype=np.float64))
     flat = exact.reshape(-1, logits.shape[-1])
-    repeated = classes.repeat_interleave(len(flat) // max(1, len(classes)))
+    repeated = classes.repeat_interleave(len(flat) // len(classes))
     return _scores(flat, repeated, objective).reshape(logits.shape[:-1]).numpy()
 
 

@@ -201,6 +201,11 @@ def test_halves_are_the_draws_at_even_and_odd_places() -> None:
         ({"objective": "logits"}, "did you mean 'logit'"),
         ({"targets": [8]}, "class 8, but the model has classes 0 to 7"),
         ({"targets": [-1]}, "class -1"),
+        ({"targets": [0, 1]}, "targets"),
+        ({"targets": [0.5]}, "targets"),
+        ({"indices": []}, "indices: no image"),
+        ({"indices": [1000]}, "1000 is out of range; val has images 0 to 999"),
+        ({"indices": [-1]}, "-1 is out of range"),
         ({"data": PermutedLabels(data_of(), LABELS)}, "use the data set shortcuts"),
     ],
     ids=str,
@@ -209,6 +214,13 @@ def test_wrong_use_is_refused(options: dict[str, object], words: str) -> None:
     given = {"data": data_of(), "indices": [0], "targets": [0], "draws": 8} | options
     with pytest.raises(UsageError, match=words):
         measure_truth(load_classifier("shortcuts-ce"), **given)  # pyright: ignore[reportArgumentType]
+
+
+def test_logits_of_another_game_are_refused() -> None:
+    logits = np.zeros((2, 8, 4, 8))
+    for ids, players in ((("a",), ("object", "background")), (("a", "b"), ("shape", "material", "background"))):
+        with pytest.raises(UsageError, match="logits: of 2 images and 4 coalitions"):
+            truth_of(logits, [0, 0], ids=ids, players=players)
 
 
 def test_the_classifier_is_left_as_it_was() -> None:
