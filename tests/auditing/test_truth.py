@@ -74,6 +74,9 @@ def test_a_look_up_network_has_its_exact_truth(a: float, b: float, draws: int) -
         truth = measure_truth(look_up(data, index, draws, a, b), data, [index], [data.labels[index]], draws=draws)
         assert truth.phi[0] == pytest.approx([a * (1 - 1 / 8), b * (7 / 8 if own else -1 / 8)], abs=1e-12)
         assert truth.interaction[0] == pytest.approx(0, abs=1e-12)
+        if draws >= 24:  # as many degrees of freedom as classes beside those of the strata
+            assert truth.se[0] == pytest.approx([0, 0], abs=1e-12)
+            assert truth.se_share[0] == pytest.approx(0, abs=1e-12)
         if own:
             assert truth.share[0] == pytest.approx(a / (a + b), abs=1e-12)
             assert truth.share_positive[0] == pytest.approx(a / (a + b), abs=1e-12)
@@ -177,6 +180,32 @@ def test_the_standard_error_falls_with_the_root_of_the_draws_and_is_the_spread_o
     assert (few.se_share / truth.se_share).mean() == pytest.approx(2, rel=0.1)
     assert np.array_equal(of_values(games).se_share, truth.se_share)
     assert np.array_equal(of_values(games[5:]).share, truth.share[5:])
+
+
+def stratified(images: int, blocks: int) -> np.ndarray:
+    """(N, 8 blocks, 2) shapes and textures, each once in a block, in random pairs."""
+    random = np.random.default_rng(1)
+    return np.stack([[np.concatenate([random.permutation(8) for _ in range(blocks)]) for _ in range(2)] for _ in range(images)]).swapaxes(
+        1, 2
+    )
+
+
+def test_what_strata_explain_is_no_error() -> None:
+    """Scores that add effects of shape and texture, and noise: the standard error is the spread of means over images."""
+    random, strata = np.random.default_rng(0), stratified(400, 4)
+    effects = 3 * random.standard_normal((2, 8))
+    things, behind = effects[0][strata[..., 0]], effects[1][strata[..., 1]]
+    noise = random.standard_normal((3, *things.shape))
+    games = np.stack([things + behind + noise[0], 1 + behind + noise[1], 4 + things + noise[2], np.full_like(things, 9.0)], -1)
+    blind = of_values(games)
+    truth = Truth(blind.ids, blind.players, games, strata)
+    assert np.array_equal(truth.phi, blind.phi)
+    assert np.sqrt((truth.se**2).mean(0)) == pytest.approx(truth.phi.std(0), rel=0.08)
+    assert truth.se_share.mean() == pytest.approx(truth.share.std(), rel=0.1)
+    assert (np.sqrt((blind.se**2).mean(0)) > 2 * truth.phi.std(0)).all()
+    few = Truth(blind.ids, blind.players, games[:, :16], strata[:, :16])  # too few degrees of freedom are left: the larger error
+    assert np.array_equal(few.se, of_values(games[:, :16]).se)
+    assert np.array_equal(truth.half(1).strata, strata[:, 1::2])  # pyright: ignore[reportArgumentType]
 
 
 def test_halves_are_the_draws_at_even_and_odd_places() -> None:
