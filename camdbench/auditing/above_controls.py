@@ -53,7 +53,7 @@ def fooled_by(values: np.ndarray, explainers: Sequence[str], sets: Sequence[str]
     Returns:
         Names of controls; none without a real explainer.
     """
-    flat = np.moveaxis(values, 0, 1).reshape(len(explainers), -1)
+    flat = np.moveaxis(values, 0, 1).reshape(len(explainers), values.shape[0] * values.shape[2])
     signs = np.zeros((len(explainers), len(explainers)))
     first, second = pairs(len(explainers))
     signs[first, second] = pair_differences(np.ones((1, flat.shape[1])), flat).signs(tolerance)[0]

@@ -144,7 +144,7 @@ def inter_method(values: np.ndarray) -> float:
     if np.isnan(values).any():
         return mean_defined(spearman_rows(values[first], values[second]))
     ranks = mid_ranks(values, axis=1)
-    moved = ranks - ranks.mean(1, keepdims=True)
+    moved = ranks - (values.shape[1] + 1) / 2
     norm = np.sqrt((moved**2).sum(1))
     unit = moved[norm > 0] / norm[norm > 0, None]
     return mean_defined((unit @ unit.T)[pairs(len(unit))])
