@@ -70,10 +70,9 @@ def draw_resamples(
 
 def _counts(rng: np.random.Generator, size: int, resamples: int) -> np.ndarray:
     """How often each of `size` units is drawn, (resamples + 1, size); all ones in row 0."""
-    counts = np.ones((resamples + 1, size))
-    for row in counts[1:]:
-        row[:] = np.bincount(rng.integers(0, size, size), minlength=size) if size else 0
-    return counts
+    places = rng.integers(0, max(1, size), (resamples, size)) + size * np.arange(resamples)[:, None]
+    counts = np.bincount(places.ravel(), minlength=resamples * size).reshape(resamples, size)
+    return np.concatenate([np.ones((1, size)), counts])
 
 
 def corrected_intervals(found: np.ndarray, confidence: float = CONFIDENCE) -> np.ndarray:

@@ -54,14 +54,14 @@ def test_an_interval_holds_its_estimate_and_undefined_resamples_are_left_out(int
 def coverage(correlation: float, noise: float, *, explainers: bool, repetitions: int = 80) -> tuple[float, float]:
     """Share of intervals that hold the true tau, and share that leave out 0; 12 explainers, 40 images."""
     rng = np.random.default_rng(11)
+    drawn = draw_resamples(40, 200, explainers=12 if explainers else None)
+    weights = None if drawn.explainers is None else pair_weights(drawn.explainers)
     held = left = 0
-    for seed in range(repetitions):
+    for _ in range(repetitions):
         metric = rng.normal(size=12)
         truth = correlation * metric + np.sqrt(1 - correlation**2) * rng.normal(size=12)
         scale = 1.0 if noise < 10 else 0.0  # else explainers differ by noise alone
         own, theirs = (scale * means[:, None] + noise * rng.normal(size=(12, 40)) for means in (metric, truth))
-        drawn = draw_resamples(40, 200, seed, explainers=12 if explainers else None)
-        weights = None if drawn.explainers is None else pair_weights(drawn.explainers)
         taus = kendall_tau(pair_differences(drawn.images, own).signs(), pair_differences(drawn.images, theirs).signs(), weights)
         low, high = rank_intervals(taus[:, None])[0]
         true = 2 / np.pi * np.arcsin(correlation) if explainers else float(np.asarray(stats.kendalltau(metric, truth))[0]) * scale
