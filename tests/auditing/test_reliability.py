@@ -38,7 +38,7 @@ def test_alpha_is_that_of_krippendorffs_package_with_ties_and_gaps():
 
 
 def test_alpha_of_the_textbook_example():
-    """The data C of Krippendorff's appendix, four coders and twelve units: 0.849 as interval data."""
+    """Krippendorff's data C, which R's package irr documents: four coders, twelve units, 0.849 as interval data."""
     coders = "1 2 3 3 2 1 4 1 2 . . .,1 2 3 3 2 2 4 1 2 5 . 3,. 3 3 3 2 3 4 2 2 5 1 .,1 2 3 3 2 4 4 1 2 5 1 ."
     ratings = np.array([[np.nan if value == "." else float(value) for value in row.split()] for row in coders.split(",")])
     assert krippendorff_alpha(ratings.T)[0] == pytest.approx(0.849, abs=5e-4)
