@@ -108,8 +108,8 @@ def rank_intervals(found: np.ndarray, confidence: float = CONFIDENCE) -> np.ndar
     .. math:: \tau \pm \max(|G^{-1}(\alpha / 2) - \tau|, |G^{-1}(1 - \alpha / 2) - \tau|)
 
     This is the union of the percentile interval and of its reflection about the estimate, the basic interval (Davison & Hinkley 1997,
-    Bootstrap Methods and their Application, equations 5.18 and 5.6), cut at -1 and 1. Noise draws tau towards 0, and resamples add noise, so
-    percentile intervals miss a large tau, and intervals that shift by z0 exclude 0 for explainers that differ by noise alone
+    Bootstrap Methods and their Application, equations 5.18 and 5.6), cut at -1 and 1. Noise draws tau towards 0, and resamples add noise,
+    so percentile intervals miss a large tau, and intervals that shift by z0 exclude 0 for explainers that differ by noise alone
     (docs/design/audit_statistics.md has the simulation).
 
     Args:

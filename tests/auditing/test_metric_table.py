@@ -111,7 +111,7 @@ def select(count: int) -> tuple[TruthInputs, Audited, np.ndarray]:
         (np.ones_like(S), TRUTHS, audited(), {"all explainers tie under the metric"}),
         (np.full_like(S, np.nan), TRUTHS, audited(), {"no image has values of two explainers"}),
         (ERROR, TruthInputs(share_map=np.full_like(S, 0.3), share_true={"logit": R}), audited(), {"all explainers tie under the truth"}),
-        (ERROR, TruthInputs(share_map=np.full_like(S, np.nan), share_true={"logit": R}), audited(), {"all explainers tie under the truth"}),
+        (ERROR, TruthInputs(share_map=np.full_like(S, np.nan), share_true={"logit": R}), audited(), {"the truth is undefined"}),
         (ERROR[:1], TruthInputs(share_map=S[:1], share_true={"logit": R[:1]}), audited(), {"", "one network; tracking needs two"}),
     ],
 )

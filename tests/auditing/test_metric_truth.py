@@ -66,3 +66,21 @@ def test_undefined_values_leave_out_pairs_and_not_images():
     own = [tau(-np.abs(S[0, :, i] - R[0, i])[~lost], gaps[0, ~lost, i]) for i, lost in enumerate(np.isnan(gaps[0]).T)]
     assert image_tau(gaps[0], -np.abs(S[0] - R[0])) == pytest.approx(np.nanmean(own))
     assert np.isnan(image_tau(np.ones((3, 4)), RNG.random((3, 4))))
+
+
+def test_an_explainer_without_truth_or_value_is_left_out_of_both_orders():
+    share, values = S.copy(), Q.copy()
+    share[:, 2], values[1, 4], cells = np.nan, np.nan, CELLS.copy()
+    cells[:, 2] = np.nan
+    drawn = draw_resamples(N, 4)
+    found = metric_taus(values, truth_signs(TruthInputs(share_map=share, share_true=TRUTHS.share_true, cell_spearman=cells), drawn))
+    kept = [0, 1, 3, 4, 5, 6]
+    without = TruthInputs(share_map=S[:, kept], share_true=TRUTHS.share_true, cell_spearman=CELLS[:, kept])
+    expected = metric_taus(values[:, kept], truth_signs(without, drawn))
+    for level in ("error", "tracking", "cells"):
+        assert found[level].joint == pytest.approx(expected[level].joint)
+        assert found[level].networks == pytest.approx(expected[level].networks)
+    assert found["error"].explainers.tolist() == [6, 5, 6, 6, 5]
+    assert found["tracking"].explainers[-1] == 6
+    five = [0, 1, 3, 5, 6]
+    assert found["error"].networks[0, 1, 0] == pytest.approx(tau(-np.abs(S[1] - R[1]).mean(1)[five], Q[1].mean(1)[five]))
