@@ -114,6 +114,8 @@ def test_equal_explainers_are_found_and_counted_once():
     values = RNG.random((M, 6, N))
     values[:, 2] = values[:, 0] + 1e-6
     assert same_explainers(names, shares, [values], [1e-4]) == ["", "", "gradcam", "", "", ""]
+    assert same_explainers(names, None, [values], [1e-4]) == ["", "", "gradcam", "", "", ""]
+    assert same_explainers(names, None, [np.ones_like(values)], [1e-4]) == [""] * 6, "hits and misses agree by chance"
     shares[1, 2, 3] += 1e-4
     assert same_explainers(names, shares) == ["", "", "", "gradcam", "", ""], "one image separates them"
 
