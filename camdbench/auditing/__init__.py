@@ -1,0 +1,1 @@
+"""Audit of explainers and metrics: reliability, and truth measured by intervention."""
