@@ -17,7 +17,7 @@ from camdbench.models.zoo import check_model, check_network
 from camdbench.trainer.recipe_fields import BaseRecipe, Optimiser, Splits, Stage, Strict, check_fields, with_paths_of
 
 _WITH_SURGERY = ("shortcuts", "resnet", "resnext", "wide_resnet")  # networks that core-focused surgery supports
-_BIASED = ("conflict", "shifted")  # test splits of the bias; model selection on them would leak it
+_BIASED = ("conflict", "shifted", "balanced")  # test splits of the bias; model selection on them would leak it
 
 
 class Data(Splits):

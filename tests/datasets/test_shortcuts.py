@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from scipy.ndimage import distance_transform_edt
 
+import camdbench
 from camdbench.core.errors import UsageError
 from camdbench.core.registries import datasets
 from camdbench.datasets.shortcuts.dataset import Shortcuts, shortcuts
@@ -17,6 +20,7 @@ from camdbench.datasets.shortcuts.shapes import SHAPES, coverage, outline, place
 from camdbench.datasets.shortcuts.textures import TEXTURES, Surface, paint
 
 Make = Callable[..., Shortcuts]
+SPLITS = ("train", "val", "shifted", "conflict", "balanced")
 THUMBNAIL = [0.683, 0.722, 0.726, 0.866, 0.734, 0.752, 0.782, 0.937, 0.742, 0.661, 0.789, 0.94]  # of val-00017, two by two pixels
 
 
@@ -176,7 +180,7 @@ class TestIndependence:
 
     def test_ids_name_split_and_index(self, make: Make) -> None:
         assert make().ids[17] == "val-00017"
-        assert [len(make(split=split)) for split in ("train", "val", "shifted", "conflict")] == [5000, 1000, 1000, 1000]
+        assert [len(make(split=split)) for split in SPLITS] == [5000, 1000, 1000, 1000, 1000]
 
     @pytest.mark.parametrize("index", [-1, 5])
     def test_there_is_no_image_outside(self, make: Make, index: int) -> None:
@@ -198,7 +202,7 @@ class TestSplits:
 
     @pytest.mark.parametrize(
         ("split", "share"),
-        [("train", 0.9), ("val", 0.9), ("shifted", 0.125), ("conflict", 0.0)],
+        [("train", 0.9), ("val", 0.9), ("shifted", 0.125), ("conflict", 0.0), ("balanced", 0.5)],
     )
     def test_how_often_the_background_is_the_class_s_own(self, make: Make, split: str, share: float) -> None:
         dataset = make(split=split, count=2000)
@@ -218,6 +222,43 @@ class TestSplits:
         assert len(dataset.classes) == len(dataset.backgrounds) == 2
         assert all(dataset.background(index) == 1 - dataset.labels[index] for index in range(50))
 
+    @pytest.mark.parametrize("classes", [2, 3, 8])
+    def test_half_of_balanced_is_congruent_once_a_class_in_every_pair_of_blocks(self, make: Make, classes: int) -> None:
+        dataset = make(split="balanced", classes=classes, count=20 * classes)
+        labels = np.array(dataset.labels).reshape(10, 2 * classes)
+        congruent = np.array([dataset.background(index) for index in range(20 * classes)]).reshape(labels.shape) == labels
+        assert all(sorted(own[half]) == list(range(classes)) for own, half in zip(labels, congruent, strict=True))
+        assert (congruent[:, :classes].sum(1) == classes // 2).all()
+        assert len({tuple(sorted(own[:classes][half[:classes]])) for own, half in zip(labels, congruent, strict=True)}) > 1
+        assert [make(split="balanced", classes=classes, count=5).background(index) for index in range(5)] == [
+            dataset.background(index) for index in range(5)
+        ]
+
+
+class TestLabel:
+    def test_the_background_as_label_leaves_the_pictures_alone(self, make: Make) -> None:
+        shapes, backgrounds = (make(split="shifted", count=16, size=32, label=label) for label in ("shape", "background"))
+        assert backgrounds.classes == shapes.backgrounds == TEXTURES
+        assert list(backgrounds.labels) == [shapes.background(index) for index in range(16)] != list(shapes.labels)
+        assert backgrounds.shapes == shapes.labels
+        for index in range(16):
+            one, other = shapes[index], backgrounds[index]
+            assert torch.equal(one.image, other.image)
+            assert (one.id, one.background, other.label) == (other.id, other.background, one.background)
+
+    def test_a_network_of_backgrounds_meets_shapes_by_index(self, make: Make, tmp_path: Path) -> None:
+        """Class k of the network is texture k; label k of the data is shape k, whose associated background is texture k."""
+        network = camdbench.load_classifier("shortcuts-ce")
+        network.class_names = TEXTURES
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            for label in ("shape", "background"):
+                data, out = f'shortcuts(label="{label}")', tmp_path / label
+                camdbench.run(models=network, dataset=data, split="conflict", limit=4, explainers="centre", metrics="accuracy", out=out)
+                rows = camdbench.load_rows(out)
+                labels = list(make(split="conflict", label=label).labels[:4])
+                assert rows.drop_duplicates("image")["target"].tolist() == labels
+
 
 class TestFingerprint:
     def test_equal_options_have_equal_fingerprints(self, make: Make) -> None:
@@ -225,7 +266,7 @@ class TestFingerprint:
 
     @pytest.mark.parametrize(
         "other",
-        [{"seed": 1}, {"size": 64}, {"correlation": 0.5}, {"count": 10}, {"classes": 3}, {"split": "train"}],
+        [{"seed": 1}, {"size": 64}, {"correlation": 0.5}, {"count": 10}, {"classes": 3}, {"split": "train"}, {"label": "background"}],
         ids=str,
     )
     def test_it_changes_with_every_option(self, make: Make, other: dict[str, object]) -> None:
@@ -245,6 +286,7 @@ class TestOptions:
             ({"count": 0}, "count=0"),
             ({"seed": -1}, "seed=-1"),
             ({"split": "test"}, "split='test'"),
+            ({"label": "texture"}, "label='texture'"),
         ],
         ids=str,
     )
@@ -256,7 +298,7 @@ class TestOptions:
 
     def test_the_registry_knows_it(self) -> None:
         entry = datasets.get("shortcuts")
-        assert entry.facts.splits == ("train", "val", "shifted", "conflict")
+        assert entry.facts.splits == SPLITS
         assert entry.facts.gives == ("boxes", "masks")
         assert datasets.load("shortcuts") is shortcuts
         assert datasets.parse_one("shortcuts(size=64)").arguments == {"size": 64}

@@ -56,6 +56,7 @@ def test_a_name_is_enough() -> None:
         ("{name: m, data: {dataset: shortcuts(split='val')}}", "split and count have separate fields"),
         ("{name: m, data: {evaluate: []}}", "data.evaluate"),
         ("{name: m, validation: conflict}", "validation='conflict': this split measures the bias"),
+        ("{name: m, validation: balanced}", "validation='balanced': this split measures the bias"),
         ("{name: m, keep: first}", "keep='first'"),
         ("{name: m, precision: fp8}", "precision='fp8'"),
         ("{name: m, data: {in_memory: 3}}", "data.in_memory=3: input should be 'auto', true or false"),

@@ -21,36 +21,41 @@ from camdbench.datasets.shortcuts.drawing import Drawing, render
 from camdbench.datasets.shortcuts.shapes import SHAPES
 from camdbench.datasets.shortcuts.textures import TEXTURES
 
-Split = Literal["train", "val", "shifted", "conflict"]
+Split = Literal["train", "val", "shifted", "conflict", "balanced"]
+Label = Literal["shape", "background"]
 
-_SPLITS: dict[Split, int] = {"train": 5000, "val": 1000, "shifted": 1000, "conflict": 1000}  # default number of images
+# Default number of images. The position of a split seeds its draws: a new split goes to the end.
+_SPLITS: dict[Split, int] = {"train": 5000, "val": 1000, "shifted": 1000, "conflict": 1000, "balanced": 1000}
 _SMALLEST, _LARGEST = 32, 1024
-_LABEL, _BACKGROUND, _PICTURE = range(3)  # purposes of random streams
+_LABEL, _BACKGROUND, _PICTURE, _CONGRUENT = range(4)  # purposes of random streams
 
 
-@dataset("shortcuts", paper="embedded", splits=("train", "val", "shifted", "conflict"), gives=("boxes", "masks"), on_disk=False)
+@dataset("shortcuts", paper="embedded", splits=("train", "val", "shifted", "conflict", "balanced"), gives=("boxes", "masks"), on_disk=False)
 def shortcuts(
     *,
-    split: Literal["train", "val", "shifted", "conflict"] = "val",
+    split: Literal["train", "val", "shifted", "conflict", "balanced"] = "val",
     size: PositiveInt = 96,
     correlation: float = 0.9,
     classes: PositiveInt = 8,
     count: PositiveInt | None = None,
     seed: NonNegativeInt = 0,
+    label: Literal["shape", "background"] = "shape",
 ) -> Dataset:
     """Rendered objects on textured backgrounds that correlate with the class.
 
     Each class is a shape with an associated background, which has probability `correlation` in `train` and `val`, is uniform
-    in `shifted` and never occurs in `conflict`. Place, size, rotation, colour and texture of the object are independent
-    of its class.
+    in `shifted`, never occurs in `conflict` and occurs in half of `balanced`. Place, size, rotation, colour and texture of the
+    object are independent of its class.
 
     Args:
-        split: `train`, `val`, `shifted` or `conflict`.
+        split: `train`, `val`, `shifted`, `conflict` or `balanced`.
         size: side of the images in pixels, 32 to 1024.
         correlation: probability of the associated background in `train` and `val`, in [0, 1].
         classes: number of classes, 2 to 8.
         count: number of images; default: 5,000 in `train`, 1,000 in other splits.
         seed: seed of every split.
+        label: what the class of an image is: the `shape` of its object, or its `background`, by the index of the associated
+            shape. The images are the same.
 
     Raises:
         UsageError: an option is out of range.
@@ -67,7 +72,9 @@ def shortcuts(
         raise UsageError(f"shortcuts(count={count}): out of range; use at least one image")
     if seed < 0:
         raise UsageError(f"shortcuts(seed={seed}): out of range; use a seed of 0 or greater")
-    return Shortcuts(split, size, float(correlation), classes, count or _SPLITS[split], seed)
+    if label not in ("shape", "background"):
+        raise UsageError(f"shortcuts(label={label!r}): no such label; choose shape or background")
+    return Shortcuts(split, size, float(correlation), classes, count or _SPLITS[split], seed, label)
 
 
 @dataclass(frozen=True)
@@ -80,11 +87,12 @@ class Shortcuts:
     n_classes: int
     count: int
     seed: int
+    label: Label = "shape"
 
     @property
     def classes(self) -> Sequence[str]:
-        """Names of the shapes."""
-        return SHAPES[: self.n_classes]
+        """Names of the shapes, or of the backgrounds with `label="background"`."""
+        return SHAPES[: self.n_classes] if self.label == "shape" else self.backgrounds
 
     @property
     def backgrounds(self) -> Sequence[str]:
@@ -98,26 +106,46 @@ class Shortcuts:
 
     @property
     def labels(self) -> Sequence[int]:
-        """Class indices; each block of `n_classes` images has every class once."""
-        return self._labels
+        """Class indices: of the shapes, or of the backgrounds with `label="background"`."""
+        return self.shapes if self.label == "shape" else self._backgrounds
+
+    @property
+    def shapes(self) -> Sequence[int]:
+        """Indices of the shapes; each block of `n_classes` images has every shape once."""
+        return self._shapes
 
     @cached_property
     def _ids(self) -> tuple[str, ...]:
         return tuple(f"{self.split}-{index:05d}" for index in range(self.count))
 
     @cached_property
-    def _labels(self) -> tuple[int, ...]:
+    def _shapes(self) -> tuple[int, ...]:
         rounds = -(-self.count // self.n_classes)
-        labels = [label for k in range(rounds) for label in self._random(_LABEL, k).permutation(self.n_classes).tolist()]
-        return tuple(labels[: self.count])
+        shapes = [shape for k in range(rounds) for shape in self._random(_LABEL, k).permutation(self.n_classes).tolist()]
+        return tuple(shapes[: self.count])
+
+    @cached_property
+    def _backgrounds(self) -> tuple[int, ...]:
+        return tuple(self.background(index) for index in range(self.count))
 
     def background(self, index: int) -> int:
         """The class associated with the background of an image; nothing is rendered."""
-        label, random = self.labels[index], self._random(_BACKGROUND, index)
-        chance = {"shifted": 1 / self.n_classes, "conflict": 0.0}.get(self.split, self.correlation)
-        if random.uniform() < chance:
-            return label
-        return int(label + 1 + random.integers(self.n_classes - 1)) % self.n_classes
+        shape, random = self.shapes[index], self._random(_BACKGROUND, index)
+        if random.uniform() < self._chance(index):
+            return shape
+        return int(shape + 1 + random.integers(self.n_classes - 1)) % self.n_classes
+
+    def _chance(self, index: int) -> float:
+        """Probability that the background of an image is that of its shape."""
+        if self.split == "balanced":
+            return float(self._is_congruent(index))
+        return {"shifted": 1 / self.n_classes, "conflict": 0.0}.get(self.split, self.correlation)
+
+    def _is_congruent(self, index: int) -> bool:
+        """Whether an image of `balanced` has its shape's background: half of the shapes in a block, the others in the next one."""
+        block = index // self.n_classes
+        first = self._random(_CONGRUENT, block // 2).permutation(self.n_classes)[: self.n_classes // 2]
+        return bool((self.shapes[index] in first) ^ (block % 2))
 
     def picture(self, index: int) -> Drawing:
         """Render an image and its mask as 8-bit arrays.
@@ -127,7 +155,7 @@ class Shortcuts:
         """
         if not 0 <= index < self.count:
             raise IndexError(f"{self.split} has images 0 to {self.count - 1}, not {index}")
-        shape, texture = SHAPES[self.labels[index]], TEXTURES[self.background(index)]
+        shape, texture = SHAPES[self.shapes[index]], TEXTURES[self.background(index)]
         return render(shape, texture, size=self.size, random=self._random(_PICTURE, index))
 
     def __len__(self) -> int:
@@ -155,6 +183,7 @@ class Shortcuts:
         """Hash over the options and coarse thumbnails of three samples; the last bit of a pixel may differ between machines."""
         shown = [self._digest(index) for index in sorted({0, self.count // 2, self.count - 1})]
         options = [self.split, self.size, self.correlation, self.n_classes, self.count, self.seed]
+        options += [self.label] if self.label != "shape" else []
         return hashlib.sha256(json.dumps([options, shown]).encode()).hexdigest()[:16]
 
     def _digest(self, index: int) -> list[object]:
