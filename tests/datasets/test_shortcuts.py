@@ -16,7 +16,7 @@ from camdbench.core.errors import UsageError
 from camdbench.core.registries import datasets
 from camdbench.datasets.shortcuts.dataset import Shortcuts, shortcuts
 from camdbench.datasets.shortcuts.drawing import render
-from camdbench.datasets.shortcuts.shapes import SHAPES, coverage, outline, place
+from camdbench.datasets.shortcuts.shapes import SHAPES, coverage, draw_pose, outline, place
 from camdbench.datasets.shortcuts.textures import TEXTURES, Surface, paint
 
 Make = Callable[..., Shortcuts]
@@ -52,21 +52,21 @@ class TestShapes:
 
     @pytest.mark.parametrize("shape", SHAPES)
     def test_coverage_is_that_of_a_finer_grid(self, shape: str) -> None:
-        points = place(shape, np.random.default_rng(3))
+        points = place(shape, draw_pose(np.random.default_rng(3)))
         fine = _inside(points, 48 * 16).reshape(48, 16, 48, 16).mean((1, 3))
         assert np.abs(coverage(points, 48) - fine).max() < 0.1
 
     @pytest.mark.parametrize("shape", SHAPES)
     def test_objects_lie_wholly_inside_the_image(self, shape: str) -> None:
         random = np.random.default_rng(0)
-        placed = np.stack([place(shape, random) for _ in range(100)])
+        placed = np.stack([place(shape, draw_pose(random)) for _ in range(100)])
         assert placed.min() > 0
         assert placed.max() < 1
 
     def test_the_area_of_every_shape_varies(self) -> None:
         random = np.random.default_rng(0)
         for shape in SHAPES:
-            areas = [coverage(place(shape, random), 32).mean() for _ in range(60)]
+            areas = [coverage(place(shape, draw_pose(random)), 32).mean() for _ in range(60)]
             assert min(areas) < 0.1
             assert max(areas) > 0.2, shape
 

@@ -17,7 +17,7 @@ from pydantic import NonNegativeInt, PositiveInt
 from camdbench.core.errors import UsageError
 from camdbench.core.registries import dataset
 from camdbench.datasets.samples import Dataset, Sample
-from camdbench.datasets.shortcuts.drawing import Drawing, render
+from camdbench.datasets.shortcuts.drawing import Drawing, Scene, compose, draw_scene
 from camdbench.datasets.shortcuts.shapes import SHAPES
 from camdbench.datasets.shortcuts.textures import TEXTURES
 
@@ -153,10 +153,19 @@ class Shortcuts:
         Raises:
             IndexError: there is no such image.
         """
+        scene = self.scene(index)
+        return compose(scene.outline, scene.material, scene.background, scene.light)
+
+    def scene(self, index: int) -> Scene:
+        """The draws of an image, for `compose`.
+
+        Raises:
+            IndexError: there is no such image.
+        """
         if not 0 <= index < self.count:
             raise IndexError(f"{self.split} has images 0 to {self.count - 1}, not {index}")
         shape, texture = SHAPES[self.shapes[index]], TEXTURES[self.background(index)]
-        return render(shape, texture, size=self.size, random=self._random(_PICTURE, index))
+        return draw_scene(shape, texture, size=self.size, random=self._random(_PICTURE, index))
 
     def __len__(self) -> int:
         return self.count

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 from numpy.random import Generator
@@ -72,19 +73,36 @@ def outline(shape: str) -> Array:
     return (points - (points.min(0) + points.max(0)) / 2) / np.sqrt(area)
 
 
-def place(shape: str, random: Generator) -> Array:
-    """Random size, rotation and place of a shape inside the unit square.
+class Pose(NamedTuple):
+    """Draws that place any shape in the unit square.
+
+    Attributes:
+        angle: rotation in radians, within `TILT` to either side.
+        scale: square root of the area, relative to the side.
+        corner: (2,) position in [0, 1] within the room that the shape leaves.
+    """
+
+    angle: float
+    scale: float
+    corner: Array
+
+
+def draw_pose(random: Generator) -> Pose:
+    """Random rotation, size and place."""
+    return Pose(random.uniform(-TILT, TILT), random.uniform(*np.sqrt(AREA)), random.uniform(size=2))
+
+
+def place(shape: str, pose: Pose) -> Array:
+    """The outline of a shape in a pose, inside the unit square.
 
     Returns:
         (V, 2) corners relative to the side.
     """
-    angle = random.uniform(-TILT, TILT)
-    scale = random.uniform(*np.sqrt(AREA))
-    turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]], np.float32)
-    points = outline(shape) @ turn
+    cosine, sine = np.cos(pose.angle), np.sin(pose.angle)
+    points = outline(shape) @ np.array([[cosine, sine], [-sine, cosine]], np.float32)
     low, high = points.min(0), points.max(0)
-    scale = min(scale, (1 - 2 * MARGIN) / float((high - low).max()))
-    corner = MARGIN + random.uniform(size=2) * (1 - 2 * MARGIN - scale * (high - low))
+    scale = min(pose.scale, (1 - 2 * MARGIN) / float((high - low).max()))
+    corner = MARGIN + pose.corner * (1 - 2 * MARGIN - scale * (high - low))
     return ((points - low) * scale + corner).astype(np.float32)
 
 
