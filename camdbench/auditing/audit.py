@@ -5,19 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, cast, get_args
+from typing import Literal, cast
 
 import numpy as np
 import pandas as pd
 
+from camdbench.auditing.coalition_logits import DEFAULT_PLAYERS, check_players
 from camdbench.auditing.explainer_truth import ExplainerInputs, explainer_table, same_explainers
 from camdbench.auditing.map_shares import MapShares, map_shares, refuse_other_maps
 from camdbench.auditing.measured import AuditImages, measure, network_table, open_images_of, shares_positive, truth_table, truths_of
 from camdbench.auditing.metric_table import Audited, metric_table
 from camdbench.auditing.metric_truth import TruthInputs
 from camdbench.auditing.open_runs import AuditedRuns, missing_values, open_runs
-from camdbench.auditing.reliability_table import agreement_table, meta_table, reliability_table
-from camdbench.auditing.truth import OBJECTIVES, Objective, Truth
+from camdbench.auditing.reference_draws import check_draws
+from camdbench.auditing.reliability import reliability_table
+from camdbench.auditing.repeated_runs import agreement_table, meta_table
+from camdbench.auditing.truth import Objective, Truth, check_objective
 from camdbench.auditing.truth_files import AuditFolder
 from camdbench.core import provenance
 from camdbench.core.errors import UsageError
@@ -28,7 +31,6 @@ from camdbench.tables.summary import metric_fact
 from camdbench.tables.ties import tie_tolerance
 
 WhichTruth = Literal["auto", "none"]
-PLAYERS = ("object", "background")
 AGREEING: tuple[Objective, ...] = ("centred_logit", "logit", "log_odds")
 """Scores that must agree before a conclusion is printed."""
 
@@ -50,7 +52,7 @@ class AuditOptions:
     truth: WhichTruth = "auto"
     draws: int = 32
     objective: Objective = "centred_logit"
-    players: tuple[str, ...] = PLAYERS
+    players: tuple[str, ...] = DEFAULT_PLAYERS
     cells: int = 0
     resamples: int = 1000
     seed: int = 0
@@ -62,7 +64,8 @@ class AuditOptions:
             UsageError: a value is out of range.
         """
         check_choice("truth", self.truth, WhichTruth)
-        check_choice("objective", self.objective, Objective)
+        check_objective(self.objective)
+        check_players(self.players)
         for name, least in (("draws", 2), ("cells", 0), ("resamples", 1), ("seed", 0)):
             if getattr(self, name) < least:
                 raise UsageError(f"--{name} = {getattr(self, name)}: out of range; use {least} or more")
@@ -128,12 +131,15 @@ def audit_runs(
     others = {"retest": retest, "minor": minor, "disruptive": disruptive}
     opened = {name: [open_runs([folder]) for folder in folders] for name, folders in others.items()}
     measures = options.truth == "auto" and found.is_drawn
+    images = None
     if measures:
         refuse_other_maps(found)
+        images = open_images_of(found)
+        check_draws(options.draws, images.data.n_classes)
     folder = AuditFolder(Path(out) if out is not None else found.pooled.folders[0] / "audit")
     folder.claim(_record(found, options, opened))
     with showing(progress) as shown:
-        measured = _measure(found, options, folder, shown, device) if measures else None
+        measured = None if images is None else _measure(found, images, options, folder, shown, device)
     tables = _tables(found, options, opened, measured, folder)
     _write(tables, folder)
     return tables
@@ -153,11 +159,13 @@ def _record(runs: AuditedRuns, options: AuditOptions, others: dict[str, list[Aud
     }
 
 
-def _measure(runs: AuditedRuns, options: AuditOptions, folder: AuditFolder, progress: Progress, device: str) -> _Measured:
-    images = open_images_of(runs)
+def _measure(
+    runs: AuditedRuns, images: AuditImages, options: AuditOptions, folder: AuditFolder, progress: Progress, device: str
+) -> _Measured:
     targets = np.stack([runs.targets(model) for model in runs.models])
-    settings = {"draws": options.draws, "seed": options.seed, "players": options.players}
-    logits = measure(runs, images, folder, progress, **settings, device=device)
+    logits = measure(
+        runs, images, folder, progress, draws=options.draws, seed=options.seed, players=options.players, device=device
+    )
     names = dict.fromkeys((options.objective, *AGREEING))
     truths = {name: truths_of(logits, runs, targets, name, options.players) for name in names}
     main = truths[options.objective]
@@ -178,8 +186,8 @@ def _tables(
     same_as = _same(runs, share_map, values, tolerances)
     audited = Audited(explainers=runs.explainers, networks=runs.models, sets=runs.sets, same_as=same_as)
     kept = audited.distinct("real")
-    settings = {"resamples": options.resamples, "seed": options.seed}
-    reliability = reliability_table(values, runs.models, kept, **settings)
+    settings: dict[str, int] = {"resamples": options.resamples, "seed": options.seed}
+    reliability = reliability_table({name: own[:, kept] for name, own in values.items()}, runs.models, **settings)
     agreement = agreement_table(values, kept, runs, others["retest"])
     meta = meta_table(values, kept, runs, others["minor"], others["disruptive"]) if others["minor"] else pd.DataFrame()
     missing = missing_values(runs)
@@ -210,7 +218,7 @@ def _tables(
         directory=folder.root,
         networks=network_table(runs, measured.images, measured.logits, measured.truths, measured.targets, options.seed),
         explainers=explainers.assign(split=runs.split)[["split", *explainers.columns]],
-        metrics=_with_facts(runs, _joined(taus, reliability)),
+        metrics=_with_facts(runs, taus.merge(reliability.drop(columns="reason"), on=["model", "metric"], how="left")),
         truth=truth_table(runs, measured.images, measured.truths, measured.targets, facts),
         agreement=agreement,
         meta=meta,
@@ -225,14 +233,6 @@ def _same(
     """The earlier explainer that each one equals on every image: by shares and values, or by values alone if there are no shares."""
     compared = share_map if not np.isnan(share_map).all() else np.zeros_like(share_map)
     return same_explainers(runs.explainers, compared, list(values.values()), list(tolerances.values()))
-
-
-def _joined(taus: pd.DataFrame, reliability: pd.DataFrame) -> pd.DataFrame:
-    """Rows of taus with the reliability of the metric with the same network."""
-    own = reliability.drop(columns=["explainers", "n", "reason"])
-    if (taus["model"] == "*").any() and not (own["model"] == "*").any():  # one network is all networks
-        own = pd.concat([own, own.assign(model="*")], ignore_index=True)
-    return taus.merge(own, on=["model", "metric"], how="left")
 
 
 def _with_facts(runs: AuditedRuns, table: pd.DataFrame) -> pd.DataFrame:
@@ -273,11 +273,3 @@ def _write(tables: AuditTables, folder: AuditFolder) -> None:
         table = cast("pd.DataFrame", getattr(tables, name))
         if len(table):
             folder.write_table(f"{name}.csv", table)
-
-
-def check_objective(text: str) -> Objective:
-    """The objective of a name; raises UsageError if it is unknown."""
-    return cast("Objective", check_choice("objective", text, Objective))
-
-
-assert set(AGREEING) <= set(get_args(Objective)) == set(OBJECTIVES)

@@ -138,22 +138,20 @@ def _footnote(own: pd.DataFrame, levels: Iterable[str]) -> list[str]:
 def _reliability(metrics: pd.DataFrame, notes: tuple[str, ...]) -> Table:
     columns = (
         Column("metric", "metric", "name"),
-        Column("model", "network", "name"),
         Column("alpha", "alpha", "number"),
         Column("inter_method", "inter-method", "number"),
         Column("consistency", "consistency", "number"),
-        Column("consistency_with", "with", "text", wide_only=True),
+        Column("consistency_with", "with", "number", wide_only=True),
     )
     rows = [
         (
             Cell(str(line.metric)),
-            Cell(str(line.model)),
             _number(line.alpha, line.alpha_low, line.alpha_high),
             _number(line.inter_method),
             _number(line.consistency),
             Cell(str(line.consistency_with)),
         )
-        for line in metrics.sort_values(["model", "alpha"], ascending=[True, False], kind="stable").itertuples()
+        for line in metrics[metrics["model"] == "*"].sort_values("alpha", ascending=False, kind="stable").itertuples()
     ]
     return Table(_HEADS["reliability"], columns, (Section(tuple(rows)),), notes)
 

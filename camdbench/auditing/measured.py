@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,8 @@ import numpy as np
 import pandas as pd
 
 from camdbench.auditing.open_runs import AuditedRuns
-from camdbench.auditing.truth import Objective, Truth, measure_logits, truth_of
+from camdbench.auditing.coalition_logits import measure_all_logits
+from camdbench.auditing.truth import Objective, Truth, truth_of
 from camdbench.auditing.truth_files import AuditFolder
 from camdbench.core.errors import UsageError
 from camdbench.tables.intervals import mean_intervals
@@ -104,24 +106,25 @@ def measure(
     starts = range(0, len(images.indices), CHUNK)
     held = {(model, chunk): folder.read_logits(model, chunk) for model in runs.models for chunk in range(len(starts))}
     progress.start(folder.root, len(held), sum(own is not None for own in held.values()))
-    for model in runs.models:
-        lacking = [chunk for chunk in range(len(starts)) if held[model, chunk] is None]
-        if not lacking:
-            continue
-        with runs.open_model(model, device=device) as classifier:
-            for chunk in lacking:
-                own = images.indices[starts[chunk] : starts[chunk] + CHUNK]
-                logits = measure_logits(classifier, images.data, own, draws=draws, seed=seed, players=tuple(players))
-                folder.write_logits(model, chunk, logits)
+    lacking = [model for model in runs.models if any(held[model, chunk] is None for chunk in range(len(starts)))]
+    with ExitStack() as stack:
+        opened = {model: stack.enter_context(runs.open_model(model, device=device)) for model in lacking}
+        for chunk, start in enumerate(starts):
+            own = images.indices[start : start + CHUNK]
+            models = [model for model in lacking if held[model, chunk] is None]
+            found = measure_all_logits([opened[model] for model in models], images.data, own, draws=draws, seed=seed, players=players)
+            for model, logits in zip(models, found, strict=True):
+                folder.write_logits(model, chunk, logits.astype(np.float32))
                 held[model, chunk] = folder.read_logits(model, chunk)
-                progress.advance(1, f"{model}, images {starts[chunk]}-{starts[chunk] + len(own) - 1}")
+            if models:
+                progress.advance(len(models), f"images {start}-{start + len(own) - 1}")
     return [np.concatenate([part for chunk in range(len(starts)) if (part := held[model, chunk]) is not None]) for model in runs.models]
 
 
 def truths_of(logits: Sequence[np.ndarray], runs: AuditedRuns, targets: np.ndarray, objective: Objective, players: Sequence[str]) -> list[Truth]:
     """Truth of each network for one objective; targets are (M, N)."""
     return [
-        truth_of(own, runs.images, np.maximum(classes, 0), objective=objective, players=tuple(players))
+        truth_of(own, np.maximum(classes, 0), objective, ids=runs.images, players=players)
         for own, classes in zip(logits, targets, strict=True)
     ]
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 DATA = "shortcuts"  # the data set of which objects and backgrounds can be drawn anew
 ORACLES = ("gtbox", "gtbox_complement", "gtmask")  # maps made from the annotations that localisation metrics read
+_NONE = str(NO_EXPLAINER)
 _SHOWN = 3  # names in a message
 
 
@@ -75,14 +76,14 @@ class AuditedRuns:
     @cached_property
     def explainers(self) -> tuple[str, ...]:
         """Specs of the E explainers of which every network has maps or values, in the order of the runs."""
-        found = [set(own.loc[own["explainer"] != NO_EXPLAINER, "explainer"]) for _, own in self.pooled.cells.keys.groupby("model")]
+        found = [set(own.loc[own["explainer"] != _NONE, "explainer"]) for _, own in self.pooled.cells.keys.groupby("model")]
         return tuple(name for name in self.about["explainers"] if all(name in own for own in found))
 
     @cached_property
     def metrics(self) -> tuple[str, ...]:
         """Specs of the metrics of maps with a direction, of which every network has values."""
         keys = self.pooled.cells.keys
-        found = [set(own["metric"]) for _, own in keys[keys["explainer"] != NO_EXPLAINER].groupby("model")]
+        found = [set(own["metric"]) for _, own in keys[keys["explainer"] != _NONE].groupby("model")]
         directed = [name for name in self.about["metrics"] if metric_fact(name, "higher_is_better", self.about) is not None]
         return tuple(name for name in directed if all(name in own for own in found))
 
@@ -119,7 +120,7 @@ class AuditedRuns:
         first = keys[keys["model"] == model].iloc[0]
         folder = next(
             own for own, record in zip(self.pooled.folders, self.records, strict=True)
-            if model in record["models"] and first["explainer"] in (*record["explainers"], NO_EXPLAINER) and first["metric"] in record["metrics"]
+            if model in record["models"] and first["explainer"] in (*record["explainers"], _NONE) and first["metric"] in record["metrics"]
         )
         rows = load_rows(folder, metrics=[first["metric"]], explainers=[first["explainer"]])
         rows = rows[rows["model"] == model].set_index("image")["target"]

@@ -1,4 +1,4 @@
-"""Reliability of every metric of an audit, per network and over all, and its agreement with further runs."""
+"""Agreement of metrics with their other protocols, with repeated runs and with perturbed ones."""
 
 from __future__ import annotations
 
@@ -10,60 +10,13 @@ import pandas as pd
 
 from camdbench.auditing.meta_consistency import Perturbed, meta_consistency
 from camdbench.auditing.open_runs import AuditedRuns
-from camdbench.auditing.rank_correlation import ALL
-from camdbench.auditing.reliability import alpha_reason, alpha_resamples, inter_method, internal_consistency, test_retest
-from camdbench.auditing.resampling import corrected_intervals, draw_resamples
-from camdbench.auditing.twins import protocol_pairs, twin_of
+from camdbench.auditing.reliability import retest
+from camdbench.auditing.twins import protocol_pairs
 from camdbench.core.errors import UsageError
 from camdbench.tables.summary import metric_fact
 
-RELIABILITY_COLUMNS = (
-    "model", "metric", "explainers", "n", "alpha", "alpha_low", "alpha_high", "inter_method", "consistency_with", "consistency", "reason",
-)  # fmt: skip
 AGREEMENT_COLUMNS = ("metric", "with", "order", "within_images", "within_explainers", "difference", "n")
 META_COLUMNS = ("metric", "rule", "iac_nr", "iac_ar", "iec_nr", "iec_ar", "mc", "images_minor", "images_disruptive")
-
-
-def reliability_table(
-    values: Mapping[str, np.ndarray], models: Sequence[str], kept: np.ndarray, *, resamples: int = 1000, seed: int = 0
-) -> pd.DataFrame:
-    """Inter-rater, inter-method and internal consistency of each metric (Tomsett et al. 2020, arXiv:1912.01451).
-
-    Args:
-        values: (M, E, N) per metric, turned so that more is better, NaN where undefined.
-        models: M names.
-        kept: places of the explainers that count, each distinct.
-        resamples: bootstrap resamples of images.
-        seed: seed of the resamples.
-
-    Returns:
-        One row per metric and network, and with several networks one with model `*`, in which each image of each network is a rater; with
-        the columns `RELIABILITY_COLUMNS`.
-    """
-    rows = list[dict[str, object]]()
-    for metric, own in values.items():
-        twin = twin_of(metric, values)
-        theirs = values[twin][:, kept] if twin else None
-        blocks = [(name, slice(place, place + 1)) for place, name in enumerate(models)]
-        for model, block in [*blocks, (ALL, slice(None))] if len(models) > 1 else blocks:
-            found = _reliability(own[block][:, kept], None if theirs is None else theirs[block], resamples, seed)
-            rows.append({"model": model, "metric": metric, "explainers": len(kept), "consistency_with": twin, **found})
-    return pd.DataFrame(rows, columns=list(RELIABILITY_COLUMNS))
-
-
-def _reliability(values: np.ndarray, twin: np.ndarray | None, resamples: int, seed: int) -> dict[str, object]:
-    """Numbers of one metric on some networks, (M, E, N)."""
-    flat = np.concatenate(list(values), axis=1)  # (E, M N)
-    weights = np.tile(draw_resamples(values.shape[2], resamples, seed).images, (1, len(values)))
-    found = alpha_resamples(flat, weights)
-    low, high = corrected_intervals(found[:, None])[0]
-    return {
-        "n": int(((~np.isnan(flat)).sum(0) > 1).sum()),
-        "alpha": float(found[0]), "alpha_low": float(low), "alpha_high": float(high),
-        "inter_method": inter_method(flat),
-        "consistency": float("nan") if twin is None else internal_consistency(flat, np.concatenate(list(twin), axis=1)),
-        "reason": alpha_reason(flat) if np.isnan(found[0]) else "",
-    }  # fmt: skip
 
 
 def agreement_table(values: Mapping[str, np.ndarray], kept: np.ndarray, runs: AuditedRuns, others: Sequence[AuditedRuns]) -> pd.DataFrame:
@@ -93,7 +46,7 @@ def agreement_table(values: Mapping[str, np.ndarray], kept: np.ndarray, runs: Au
 
 
 def _retest(first: np.ndarray, second: np.ndarray) -> dict[str, object]:
-    return asdict(test_retest(np.concatenate(list(first), axis=1), np.concatenate(list(second), axis=1)))
+    return asdict(retest(np.concatenate(list(first), axis=1), np.concatenate(list(second), axis=1)))
 
 
 def meta_table(
