@@ -17,7 +17,7 @@ _CONTROLS = ("fakecam", "random", "centre", "edges")
 _LEVELS = ("tracking", "error", "cells")
 _NETWORKS = (
     Column("model", "network", "name"),
-    Column("n", "images", "number", wide_only=True),
+    Column("n", "images", "number"),
     Column("accuracy", "accuracy", "number", "%"),
     Column("share", "r", "number"),
     Column("share_positive", "r+", "number"),
@@ -30,10 +30,10 @@ _EXPLAINERS = (
     Column("error", "error", "number", "↓"),
     Column("tracking", "tracking", "number", "↑"),
     Column("slope", "slope", "number"),
-    Column("spearman", "Spearman", "number", wide_only=True),
-    Column("partial", "given area", "number", wide_only=True),
+    Column("spearman", "Spearman", "number"),
+    Column("partial", "given area", "number"),
     Column("cell_spearman", "cells", "number"),
-    Column("sign_accuracy", "sign", "number", wide_only=True),
+    Column("sign_accuracy", "sign", "number"),
 )
 _HEADS = {
     "networks": "Networks: share of the object in the score, by intervention",
@@ -108,7 +108,7 @@ def _metrics(metrics: pd.DataFrame, tables: AuditTables) -> Table:
     columns = (
         Column("metric", "metric", "name"),
         *(Column(f"tau_{name}", f"tau {name}", "number") for name in levels),
-        Column("worst", "worst network", "number", wide_only=True),
+        Column("worst", "worst network", "number"),
         Column("above", "above", "number"),
         Column("alpha", "alpha", "number"),
         Column("conclusion", "conclusion", "number"),
@@ -141,7 +141,7 @@ def _reliability(metrics: pd.DataFrame, notes: tuple[str, ...]) -> Table:
         Column("alpha", "alpha", "number"),
         Column("inter_method", "inter-method", "number"),
         Column("consistency", "consistency", "number"),
-        Column("consistency_with", "with", "number", wide_only=True),
+        Column("consistency_with", "with", "number"),
     )
     rows = [
         (

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 _ROW = 0.17  # inches of a metric
 _LEAST = 3.4  # inches of the subplots
-_TRUTH_NAMES = {"tracking": "tracking", "error": "error", "cells": "cells"}
+_LEVELS = ("tracking", "error", "cells")  # the first that has values is drawn
 
 
 def audit_figure(explainers: pd.DataFrame, metrics: pd.DataFrame) -> Figure:
@@ -45,13 +45,15 @@ def _draw_shares(place: Any, explainers: pd.DataFrame) -> tuple[list[Any], list[
     """Lines of explainers over networks and the diagonal; returns handles and names of the legend."""
     own = explainers[(explainers["model"] != "*") & explainers["same_as"].fillna("").eq("") & (explainers["set"] != "oracle")]
     place.plot([0, 1], [0, 1], color=FAINT, lw=1.5, zorder=0)
-    place.text(0.97, 0.97, "s = r+", ha="right", va="bottom", fontsize=SMALL, color=CONTROL, rotation=45, rotation_mode="anchor")
+    place.text(0.04, 0.08, "s = r+", fontsize=SMALL, color=CONTROL)
     handles, names, counts = list[Any](), list[str](), {"real": 0, "control": 0}
     for name, lines in own.groupby("explainer", sort=False):
         kind = str(lines["set"].iloc[0])
+        points = lines.dropna(subset=["share_true", "share_map"]).sort_values("share_true")
+        if not len(points):
+            continue
         style = look(counts[kind], control=kind == "control")
         counts[kind] += 1
-        points = lines.dropna(subset=["share_true", "share_map"]).sort_values("share_true")
         handles += place.plot(points["share_true"], points["share_map"], lw=1, ms=3.5, **style.line)
         names.append(str(name))
     place.set_xlim(-0.02, 1.02)
@@ -68,7 +70,7 @@ def _shown_metrics(metrics: pd.DataFrame) -> pd.DataFrame:
         return metrics
     whole = "*" if (metrics["model"] == "*").any() else metrics["model"].iloc[0]
     own = metrics[(metrics["model"] == whole) & (metrics["set"] == "real") & metrics["tau"].notna()]
-    truth = next((name for name in _TRUTH_NAMES if name in set(own["truth"])), "")
+    truth = next((name for name in _LEVELS if name in set(own["truth"])), "")
     return own[own["truth"] == truth].sort_values("tau", ascending=False, kind="stable")
 
 
@@ -78,7 +80,7 @@ def _draw_taus(place: Any, shown: pd.DataFrame) -> None:
     ceiling = float(shown["ceiling"].max()) if len(shown) else float("nan")
     if ceiling == ceiling:  # not NaN
         place.axvspan(-ceiling, ceiling, color=FAINT, alpha=0.45, lw=0, zorder=0)
-        place.text(ceiling, 1, "ceiling", transform=place.get_xaxis_transform(), ha="right", va="top", fontsize=SMALL, color=CONTROL)
+        place.text(ceiling, 0, " ceiling ", transform=place.get_xaxis_transform(), ha="right", va="bottom", fontsize=SMALL, color=CONTROL)
     place.axvline(0, color=CONTROL, lw=0.8, zorder=1)
     for row, line in enumerate(shown.itertuples()):
         fooled = bool(str(line.fooled_by or "")) and line.fooled_by == line.fooled_by
