@@ -155,12 +155,22 @@ def truth_of(
     Raises:
         UsageError: an unknown objective, or a class that the network lacks.
     """
+    return Truth(tuple(ids), tuple(players), scores_of(logits, targets, objective))
+
+
+def scores_of(logits: np.ndarray, targets: Sequence[int] | np.ndarray, objective: Objective) -> np.ndarray:
+    """Scores (N, …) float64 of the classes (N,) of images from logits (N, …, C).
+
+    Raises:
+        UsageError: an unknown objective, or a class that the network lacks.
+    """
     check_objective(objective)
     classes = torch.as_tensor(np.asarray(targets), dtype=torch.int64)
     check_classes(classes, logits.shape[-1], "targets: an image is given class")
-    flat = torch.from_numpy(np.ascontiguousarray(logits, dtype=np.float64)).flatten(1, 2)  # (N, K 2^p, C)
-    values = _scores(flat.flatten(0, 1), classes.repeat_interleave(flat.shape[1]), objective)
-    return Truth(tuple(ids), tuple(players), values.reshape(logits.shape[:3]).numpy())
+    exact = torch.from_numpy(np.ascontiguousarray(logits, dtype=np.float64))
+    flat = exact.reshape(-1, logits.shape[-1])
+    repeated = classes.repeat_interleave(len(flat) // max(1, len(classes)))
+    return _scores(flat, repeated, objective).reshape(logits.shape[:-1]).numpy()
 
 
 def check_objective(objective: str) -> None:

@@ -21,6 +21,12 @@ from camdbench.models.zoo import load_classifier
 
 LABELS = (0, 1, 2, 3, 4, 5, 6, 7)
 
+# shortcuts-ce, the first 8 images of val with 96 pixels, 16 draws: share, and Shapley values of object and background in centred logits
+SHARES = [0.4831, 0.3112, 0.6535, 0.9651, 0.3993, 0.5549, 0.4710, 0.3305]
+PHI = [
+    [1.738, 1.860], [0.865, 1.913], [3.807, 2.019], [2.684, -0.097], [0.816, 1.228], [2.251, 1.805], [1.678, 1.885], [1.560, 3.160]
+]  # fmt: skip
+
 
 def data_of(**options: object) -> Shortcuts:
     found = shortcuts(**{"size": 32, **options})  # pyright: ignore[reportArgumentType]
@@ -139,6 +145,13 @@ def test_three_players_divide_the_same_whole() -> None:
     assert np.array_equal(three[6], two[1])  # background alone is replaced
     assert np.array_equal(three[-1], two[-1])
     assert len({image.tobytes() for image in three[:7]}) == 7
+
+
+def test_the_truth_of_a_trained_network_is_the_recorded_one() -> None:
+    data = data_of(size=96)
+    truth = measure_truth(load_classifier("shortcuts-ce"), data, range(8), data.labels[:8], draws=16)
+    assert truth.share == pytest.approx(SHARES, abs=0.002)
+    assert truth.phi == pytest.approx(np.array(PHI), abs=0.01)
 
 
 def of_values(values: np.ndarray) -> Truth:

@@ -19,6 +19,22 @@ def test_the_shipped_recipe_is_read() -> None:
     assert set(recipe.data.evaluation) == {"val", "shifted", "conflict"}
 
 
+def test_rungs_of_the_ladder_differ_in_their_data_alone() -> None:
+    rungs = {path.stem: read_recipe(path) for path in sorted((SHIPPED.parent / "ladder").glob("*.yaml"))}
+    data = {name: rung.data.dataset for name, rung in rungs.items()}
+    assert data == {
+        "background": 'shortcuts(label="background", correlation=0.125)',
+        "c100": "shortcuts(correlation=1.0)",
+        "c090": "shortcuts(correlation=0.9)",
+        "c050": "shortcuts(correlation=0.5)",
+        "c0125": "shortcuts(correlation=0.125)",
+    }
+    assert all(rung.name == f"ladder-{name}" for name, rung in rungs.items())
+    rest = [rung.model_copy(update={"name": "x", "data": rung.data.model_copy(update={"dataset": "x"})}) for rung in rungs.values()]
+    assert rest.count(rest[0]) == len(rest) == 5
+    assert rest[0].init == "shortcuts-ce"
+
+
 def test_a_recipe_survives_being_written_out() -> None:
     recipe = read_recipe(SHIPPED)
     assert check_recipe(recipe.model_dump(mode="json"), "again") == recipe
