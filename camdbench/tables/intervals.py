@@ -133,12 +133,12 @@ def _ends(statistic: _Statistic, size: int, skew: np.ndarray, method: Method, co
         start += len(counts)
     if method == "percentile":
         return np.quantile(found, [tail, 1 - tail], axis=1, overwrite_input=True).T
-    levels = _bca_levels(found, statistic(np.ones((1, size)))[0], skew, tail)
+    levels = bca_levels(found, statistic(np.ones((1, size)))[0], skew, tail)
     ends = [np.quantile(row, np.nan_to_num(level, nan=0.5)) for row, level in zip(found, levels, strict=True)]
     return np.where(np.isnan(levels), np.nan, ends)
 
 
-def _bca_levels(found: np.ndarray, value: np.ndarray, skew: np.ndarray, tail: float) -> np.ndarray:
+def bca_levels(found: np.ndarray, value: np.ndarray, skew: np.ndarray, tail: float) -> np.ndarray:
     """Levels (N, 2) of the quantiles of resamples (N, R) that are the ends of the interval of `value` (N,) (Efron 1987)."""
     from scipy.special import ndtr, ndtri
 
