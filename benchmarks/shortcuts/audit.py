@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import time
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -51,7 +52,7 @@ class Network(NamedTuple):
 @click.command()
 @click.option("--study", default=str(HERE / "audit.yaml"), show_default=True, help="YAML file of the study.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Output folder: networks, runs, audits and tables.")
-@click.option("--images", type=int, help="Override the number of images of each group of metrics.")
+@click.option("--images", type=int, help="Largest number of images of each group of metrics.")
 @click.option("--seeds", help="Override the training seeds, comma-separated.")
 @click.option("--networks", help="Only these rungs and networks of the package, comma-separated.")
 @click.option("--groups", help="Only these groups of metrics, comma-separated.")
@@ -99,7 +100,7 @@ def read_plan(
     plan["training"] = {"epochs": reduced.get("epochs"), "count": reduced.get("count")}
     for settings in plan["groups"].values():
         settings["explainers"] = reduced.get("explainers") or list(_flat(settings["explainers"]))
-        settings["images"] = images or reduced.get("images") or settings["images"]
+        settings["images"] = min(settings["images"], images or reduced.get("images") or settings["images"])
     if seeds is not None:
         plan["seeds"] = [int(seed) for seed in seeds.split(",")]
     if networks is not None:
@@ -166,7 +167,7 @@ def print_estimate(plan: Mapping[str, Any], networks: Sequence[Network], out: Pa
         if counted.get("asked") != asked:
             started = time.process_time()
             probe = {**settings, "images": PROBED}
-            folder = Path("probe", f"{len(asked['explainers'])}x{len(asked['metrics'])}")
+            folder = Path("probe", f"{zlib.crc32(json.dumps(asked).encode()):08x}")
             run_group(plan, shipped, shipped.name, group, probe, out / folder)
             usage = load_usage(run_folder(out / folder, shipped, group))
             passes = float(usage[PASSES].to_numpy().sum()) / PROBED
