@@ -56,7 +56,9 @@ class Network(NamedTuple):
 @click.option("--seeds", help="Override the training seeds, comma-separated.")
 @click.option("--networks", help="Only these rungs and networks of the package, comma-separated.")
 @click.option("--groups", help="Only these groups of metrics, comma-separated.")
-@click.option("--shard", default="0/1", show_default=True, help="Share of the networks, K/N from 0/N; it trains and runs, and audits nothing.")
+@click.option(
+    "--shard", default="0/1", show_default=True, help="Share of the networks, K/N from 0/N; it trains and runs, and audits nothing."
+)
 @click.option("--small", is_flag=True, help="A trial of minutes: few networks, images and explainers.")
 @click.option("--estimate", is_flag=True, help="Print the estimate and stop.")
 def main(

@@ -10,13 +10,27 @@ from typing import Literal, cast
 import numpy as np
 import pandas as pd
 
+from camdbench.auditing.cell_truth import CellTruth, check_cells
 from camdbench.auditing.coalition_logits import DEFAULT_PLAYERS, check_players
 from camdbench.auditing.explainer_truth import ExplainerInputs, explainer_table, same_explainers
 from camdbench.auditing.map_shares import MapShares, map_shares, refuse_other_maps
-from camdbench.auditing.measured import AuditImages, measure, network_table, open_images_of, shares_positive, truth_table, truths_of
+from camdbench.auditing.measured import (
+    ORDERS,
+    AuditImages,
+    Passes,
+    cell_correlations,
+    cell_truths_of,
+    measure,
+    network_table,
+    open_images_of,
+    shares_positive,
+    truth_table,
+    truths_of,
+)
 from camdbench.auditing.metric_table import Audited, metric_table
 from camdbench.auditing.metric_truth import TruthInputs
 from camdbench.auditing.open_runs import AuditedRuns, missing_values, open_runs
+from camdbench.auditing.rank_correlation import mean_defined
 from camdbench.auditing.reference_draws import check_draws
 from camdbench.auditing.reliability import reliability_table
 from camdbench.auditing.repeated_runs import agreement_table, meta_table
@@ -109,7 +123,12 @@ class _Measured:
     shares: MapShares
     share_true: dict[str, np.ndarray]
     halves: np.ndarray
-    cell_spearman: np.ndarray | None
+    cells: Sequence[CellTruth]
+
+    @property
+    def cell_spearman(self) -> np.ndarray | None:
+        """(M, E, N) Spearman correlations with the effects of cells, if these are measured."""
+        return cell_correlations(self.shares.cells, self.cells) if self.cells else None
 
 
 def audit_runs(
@@ -136,6 +155,8 @@ def audit_runs(
         refuse_other_maps(found)
         images = open_images_of(found)
         check_draws(options.draws, images.data.n_classes)
+        if options.cells:
+            check_cells(options.cells, ORDERS, images.data.size)
     folder = AuditFolder(Path(out) if out is not None else found.pooled.folders[0] / "audit")
     folder.claim(_record(found, options, opened))
     with showing(progress) as shown:
@@ -163,15 +184,15 @@ def _measure(
     runs: AuditedRuns, images: AuditImages, options: AuditOptions, folder: AuditFolder, progress: Progress, device: str
 ) -> _Measured:
     targets = np.stack([runs.targets(model) for model in runs.models])
-    logits = measure(
-        runs, images, folder, progress, draws=options.draws, seed=options.seed, players=options.players, device=device
-    )
+    passes = Passes(options.draws, options.seed, options.players, options.cells, device)
+    games = measure(runs, images, folder, progress, passes)
+    logits = games["draws"]
     names = dict.fromkeys((options.objective, *AGREEING))
     truths = {name: truths_of(logits, runs, targets, name, options.players) for name in names}
     main = truths[options.objective]
     halves = np.stack([shares_positive([own.half(place) for own in main], targets) for place in (0, 1)])
     shares = map_shares(runs, images.masks, options.cells)
-    cells = None
+    cells = cell_truths_of(games["cells"], images, targets, options.objective, options.seed) if options.cells else []
     return _Measured(
         images, targets, logits, main, shares, {name: shares_positive(own, targets) for name, own in truths.items()}, halves, cells
     )
@@ -197,26 +218,25 @@ def _tables(
         return AuditTables(folder.root, empty, empty, metrics, empty, agreement, meta, notes, tuple(missing))
     main = measured.share_true[options.objective]
     place = {name: index for index, name in enumerate(options.players)}["background"]
+    cell_spearman = measured.cell_spearman
     inputs = ExplainerInputs(
         share_map=share_map,
         share_true=main,
         area=measured.images.area,
-        cell_spearman=measured.cell_spearman,
+        cell_spearman=cell_spearman,
         outside=np.where(measured.shares.signed[None, :, None], measured.shares.outside, np.nan),
         phi_background=np.stack([own.phi[:, place] for own in measured.truths]),
         se_background=np.stack([own.se[:, place] for own in measured.truths]),
     )
     explainers = explainer_table(runs.explainers, runs.models, inputs, sets=runs.sets, same_as=same_as, **settings)
-    truths = TruthInputs(
-        share_map=share_map, share_true=measured.share_true, halves=measured.halves, cell_spearman=measured.cell_spearman
-    )
+    truths = TruthInputs(share_map=share_map, share_true=measured.share_true, halves=measured.halves, cell_spearman=cell_spearman)
     taus = metric_table(values, audited, truths, tolerances=tolerances, sets=("real", "real+controls"), **settings)
     facts = {"score": options.objective, "draws": options.draws, "seed": options.seed}
     if lost := measured.shares.missing():
         missing.append(("saved maps", lost))
     return AuditTables(
         directory=folder.root,
-        networks=network_table(runs, measured.images, measured.logits, measured.truths, measured.targets, options.seed),
+        networks=_networks(runs, options, measured),
         explainers=explainers.assign(split=runs.split)[["split", *explainers.columns]],
         metrics=_with_facts(runs, taus.merge(reliability.drop(columns="reason"), on=["model", "metric"], how="left")),
         truth=truth_table(runs, measured.images, measured.truths, measured.targets, facts),
@@ -227,9 +247,16 @@ def _tables(
     )
 
 
-def _same(
-    runs: AuditedRuns, share_map: np.ndarray, values: dict[str, np.ndarray], tolerances: dict[str, float]
-) -> list[str]:
+def _networks(runs: AuditedRuns, options: AuditOptions, measured: _Measured) -> pd.DataFrame:
+    """The table of networks, with split-half reliability and object's share of the cells if these are measured."""
+    found = network_table(runs, measured.images, measured.logits, measured.truths, measured.targets, options.seed)
+    if not measured.cells:
+        return found
+    shares = [mean_defined(own.object_share(measured.images.masks)) for own in measured.cells]
+    return found.assign(cell_reliability=[mean_defined(own.reliability) for own in measured.cells], cell_share=shares)
+
+
+def _same(runs: AuditedRuns, share_map: np.ndarray, values: dict[str, np.ndarray], tolerances: dict[str, float]) -> list[str]:
     """The earlier explainer that each one equals on every image: by shares and values, or by values alone if there are no shares."""
     compared = share_map if not np.isnan(share_map).all() else np.zeros_like(share_map)
     return same_explainers(runs.explainers, compared, list(values.values()), list(tolerances.values()))
@@ -251,17 +278,20 @@ def _with_facts(runs: AuditedRuns, table: pd.DataFrame) -> pd.DataFrame:
 def _notes(runs: AuditedRuns, options: AuditOptions, audited: Audited, measured: _Measured | None) -> tuple[str, ...]:
     kept = len(audited.distinct("real"))
     equal = [f"{name} = {same}" for name, same in zip(runs.explainers, audited.same_as, strict=True) if same]
-    notes = [f"{len(runs.models)} network{'s' * (len(runs.models) > 1)}, {len(runs.images)} images of {runs.split}, {kept} distinct explainers."]
+    notes = [
+        f"{len(runs.models)} network{'s' * (len(runs.models) > 1)}, {len(runs.images)} images of {runs.split}, {kept} distinct explainers."
+    ]
     if equal:
         notes.append(f"Equal on every image, counted once: {', '.join(equal)}.")
     if measured is not None:
-        notes.append(
-            f"Score {options.objective}, {options.draws} draws, seed {options.seed}; intervals: 95 %, {options.resamples} resamples of images."
-        )
+        intervals = f"intervals: 95 %, {options.resamples} resamples of images"
+        notes.append(f"Score {options.objective}, {options.draws} draws, seed {options.seed}; {intervals}.")
     elif options.truth == "none":
         notes.append("Reliability alone (--truth none); it does not say whether a metric is right.")
     else:
-        notes.append(f"Reliability alone, as truth needs the data set shortcuts, not {runs.dataset}; it does not say whether a metric is right.")
+        notes.append(
+            f"Reliability alone, as truth needs the data set shortcuts, not {runs.dataset}; it does not say whether a metric is right."
+        )
     return tuple(notes)
 
 

@@ -44,10 +44,10 @@ _HEADS = {
     "meta": "Meta-consistency under perturbations",
 }
 _MEANING = (
-    "r: share of the object in the effects on the score, r+: of the positive ones; s: share of the map's positive mass on the object; "
-    "error: mean |s - r+|; tracking and slope: correlation and slope of s on r+ of the same image over networks.",
-    "tau: Kendall's tau-b of explainers' mean values with their truth; above: probability that an explainer scores above fakecam, random, "
-    "centre, edges; alpha: Krippendorff's alpha of images' ranks.",
+    "r: share of the object in the effects on the score, r+: of the positive ones; s: share of the map's positive mass on it.",
+    "error: mean |s - r+|; tracking, slope: correlation and slope of s on r+ of the same image over networks.",
+    "tau: Kendall's tau-b of the explainers' mean values with their truth; alpha: Krippendorff's alpha of the images' ranks.",
+    "above: probability in % that an explainer scores above fakecam, random, centre, edges.",
 )
 
 
@@ -85,9 +85,7 @@ def _explainers(explainers: pd.DataFrame) -> Table:
     columns = [column for column in _EXPLAINERS if column.kind == "name" or own[column.key].notna().any()]
     sections = list[Section]()
     for kind in ("real", "control", "oracle"):
-        rows = tuple(
-            tuple(_explainer_cell(line, column.key) for column in columns) for line in own[own["set"] == kind].to_dict("records")
-        )
+        rows = tuple(tuple(_explainer_cell(line, column.key) for column in columns) for line in own[own["set"] == kind].to_dict("records"))
         sections += [Section(rows, dim=kind != "real")] if rows else []
     return Table(_HEADS["explainers"], tuple(columns), tuple(sections))
 

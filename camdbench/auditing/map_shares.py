@@ -116,7 +116,9 @@ def refuse_other_maps(runs: AuditedRuns) -> None:
         if kept == "none" or viewed or (kept == "view" and record.get("given")):
             what = f"maps of {', '.join(viewed)} are kept for viewing" if viewed else "the run has no saved maps"
             command = f"camdbench run --config {quote(str(folder / 'run.yaml'))} --save-maps raw --out NEW"
-            raise UsageError(f"{folder}: {what}, and truth needs raw ones; repeat the run: {command}; or audit reliability alone: --truth none")
+            raise UsageError(
+                f"{folder}: {what}, and truth needs raw ones; repeat the run: {command}; or audit reliability alone: --truth none"
+            )
 
 
 def _viewed(folder: Path, record: Mapping[str, Any]) -> list[str]:

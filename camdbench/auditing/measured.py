@@ -5,23 +5,28 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from camdbench.auditing.open_runs import AuditedRuns
+from camdbench.auditing.cell_truth import CellTruth, cell_truth_of, measure_cell_logits
 from camdbench.auditing.coalition_logits import measure_all_logits
+from camdbench.auditing.open_runs import AuditedRuns
+from camdbench.auditing.rank_correlation import spearman_rows
 from camdbench.auditing.truth import Objective, Truth, truth_of
-from camdbench.auditing.truth_files import AuditFolder
+from camdbench.auditing.truth_files import AuditFolder, Game
 from camdbench.core.errors import UsageError
 from camdbench.tables.intervals import mean_intervals
 
 if TYPE_CHECKING:
     from camdbench.core.progress import Progress
     from camdbench.datasets.shortcuts.dataset import Shortcuts
+    from camdbench.models.classifier import Classifier
 
 CHUNK = 16  # images of one part
+ORDERS = 20  # in which cells join
 NETWORK_COLUMNS = (
     "split", "model", "n", "accuracy", "share", "share_low", "share_high", "share_positive", "se_share", "reliability",
 )  # fmt: skip
@@ -73,60 +78,106 @@ def open_images_of(runs: AuditedRuns) -> AuditImages:
     return AuditImages(data, indices, masks, np.array([data.labels[index] for index in indices]), backgrounds)
 
 
+@dataclass(frozen=True)
+class Passes:
+    """What is measured with each network.
+
+    Attributes:
+        draws: K references of each image.
+        seed: seed of references and orders.
+        players: names of the p players.
+        cells: cells per side; 0: none.
+        device: device of the networks.
+    """
+
+    draws: int
+    seed: int
+    players: tuple[str, ...]
+    cells: int = 0
+    device: str = "auto"
+
+    def games(self) -> tuple[Game, ...]:
+        """The games that are played."""
+        return ("draws", "cells") if self.cells else ("draws",)
+
+    def of(self, game: Game, classifiers: Sequence[Classifier], data: Shortcuts, indices: Sequence[int]) -> Sequence[np.ndarray]:
+        """Logits of a game with each network; images of draws are rendered once for all of them."""
+        if game == "draws":
+            return measure_all_logits(classifiers, data, indices, draws=self.draws, seed=self.seed, players=self.players)
+        return [measure_cell_logits(own, data, indices, cells=self.cells, orders=ORDERS, seed=self.seed) for own in classifiers]
+
+
 def measure(
-    runs: AuditedRuns,
-    images: AuditImages,
-    folder: AuditFolder,
-    progress: Progress,
-    *,
-    draws: int,
-    seed: int,
-    players: Sequence[str],
-    device: str = "auto",
-) -> list[np.ndarray]:
-    """Measure the logits of all coalitions with each network; finished parts are read.
+    runs: AuditedRuns, images: AuditImages, folder: AuditFolder, progress: Progress, passes: Passes
+) -> dict[Game, list[np.ndarray]]:
+    """Measure the logits of all games with each network; finished parts are read.
 
     Args:
         runs: the runs.
         images: their images.
         folder: folder of the audit.
-        progress: callbacks; a job is one network on a chunk of images.
-        draws: K references of each image.
-        seed: seed of the references.
-        players: names of the p players.
-        device: device of the networks.
+        progress: callbacks; a job is one game with one network on a chunk of images.
+        passes: what is measured.
 
     Returns:
-        Per network: (N, K, 2^p, C).
+        By game, per network: (N, K, 2^p, C), and (N, P, G^2 + 1, C) of cells.
 
     Raises:
         UsageError: a network cannot be opened, or has other weights.
         CamdbenchError: a part is damaged, or cannot be written.
     """
     starts = range(0, len(images.indices), CHUNK)
-    held = {(model, chunk): folder.read_logits(model, chunk) for model in runs.models for chunk in range(len(starts))}
-    progress.start(folder.root, len(held), sum(own is not None for own in held.values()))
-    lacking = [model for model in runs.models if any(held[model, chunk] is None for chunk in range(len(starts)))]
+    jobs = [(game, chunk, model) for game in passes.games() for chunk in range(len(starts)) for model in runs.models]
+    held = {job: folder.read_logits(job[0], job[2], job[1]) for job in jobs}
+    lacking = [job for job in jobs if held[job] is None]
+    progress.start(folder.root, len(jobs), len(jobs) - len(lacking))
     with ExitStack() as stack:
-        opened = {model: stack.enter_context(runs.open_model(model, device=device)) for model in lacking}
-        for chunk, start in enumerate(starts):
-            own = images.indices[start : start + CHUNK]
-            models = [model for model in lacking if held[model, chunk] is None]
-            found = measure_all_logits([opened[model] for model in models], images.data, own, draws=draws, seed=seed, players=players)
+        opened = {
+            model: stack.enter_context(runs.open_model(model, device=passes.device)) for model in dict.fromkeys(job[2] for job in lacking)
+        }
+        for (game, chunk), group in groupby(lacking, key=lambda job: job[:2]):
+            models = [job[2] for job in group]
+            own = images.indices[starts[chunk] : starts[chunk] + CHUNK]
+            found = passes.of(game, [opened[model] for model in models], images.data, own)
             for model, logits in zip(models, found, strict=True):
-                folder.write_logits(model, chunk, logits.astype(np.float32))
-                held[model, chunk] = folder.read_logits(model, chunk)
-            if models:
-                progress.advance(len(models), f"images {start}-{start + len(own) - 1}")
-    return [np.concatenate([part for chunk in range(len(starts)) if (part := held[model, chunk]) is not None]) for model in runs.models]
+                folder.write_logits(game, model, chunk, logits)
+                held[game, chunk, model] = logits.astype(np.float32)
+            progress.advance(len(models), f"{game}, images {starts[chunk]}-{starts[chunk] + len(own) - 1}")
+    return {
+        game: [
+            np.concatenate([part for chunk in range(len(starts)) if (part := held[game, chunk, model]) is not None])
+            for model in runs.models
+        ]
+        for game in passes.games()
+    }
 
 
-def truths_of(logits: Sequence[np.ndarray], runs: AuditedRuns, targets: np.ndarray, objective: Objective, players: Sequence[str]) -> list[Truth]:
+def truths_of(
+    logits: Sequence[np.ndarray], runs: AuditedRuns, targets: np.ndarray, objective: Objective, players: Sequence[str]
+) -> list[Truth]:
     """Truth of each network for one objective; targets are (M, N)."""
     return [
         truth_of(own, np.maximum(classes, 0), objective, ids=runs.images, players=players)
         for own, classes in zip(logits, targets, strict=True)
     ]
+
+
+def cell_truths_of(
+    logits: Sequence[np.ndarray], images: AuditImages, targets: np.ndarray, objective: Objective, seed: int
+) -> list[CellTruth]:
+    """Cell truth of each network for one objective; targets are (M, N)."""
+    return [
+        cell_truth_of(own, images.data, images.indices, np.maximum(classes, 0), objective, seed=seed)
+        for own, classes in zip(logits, targets, strict=True)
+    ]
+
+
+def cell_correlations(means: np.ndarray, truths: Sequence[CellTruth]) -> np.ndarray:
+    """Spearman correlations (M, E, N) over cells of the means of maps (M, E, N, G, G) and the effects of the cells."""
+    shape = means.shape[:3]
+    phi = np.stack([own.phi for own in truths])[:, None]  # (M, 1, N, G, G)
+    flat = [np.broadcast_to(part, means.shape).reshape(-1, means.shape[-1] ** 2) for part in (means, phi)]
+    return spearman_rows(flat[0], flat[1]).reshape(shape)
 
 
 def shares_positive(truths: Sequence[Truth], targets: np.ndarray) -> np.ndarray:
@@ -142,7 +193,8 @@ def truth_table(
     for model, truth, classes in zip(runs.models, truths, targets, strict=True):
         found: dict[str, object] = {"dataset": runs.dataset, "split": runs.split, "image": list(runs.images), "label": images.labels}
         found |= {"background": images.backgrounds, "model": model, "target": classes, **facts}
-        found |= {f"v_{name}": truth.values[:, :, place].mean(1) for place, name in enumerate(_coalitions(truth.players))}
+        values = np.mean(truth.values, axis=1)
+        found |= {f"v_{name}": values[:, place] for place, name in enumerate(_coalitions(truth.players))}
         found |= {f"phi_{name}": truth.phi[:, place] for place, name in enumerate(truth.players)}
         found |= {"interaction": truth.interaction}
         found |= {f"se_{name}": truth.se[:, place] for place, name in enumerate(truth.players)}

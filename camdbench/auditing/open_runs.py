@@ -77,15 +77,19 @@ class AuditedRuns:
     def explainers(self) -> tuple[str, ...]:
         """Specs of the E explainers of which every network has maps or values, in the order of the runs."""
         found = [set(own.loc[own["explainer"] != _NONE, "explainer"]) for _, own in self.pooled.cells.keys.groupby("model")]
-        return tuple(name for name in self.about["explainers"] if all(name in own for own in found))
+        return tuple(name for name in self._named("explainers") if all(name in own for own in found))
 
     @cached_property
     def metrics(self) -> tuple[str, ...]:
         """Specs of the metrics of maps with a direction, of which every network has values."""
         keys = self.pooled.cells.keys
         found = [set(own["metric"]) for _, own in keys[keys["explainer"] != _NONE].groupby("model")]
-        directed = [name for name in self.about["metrics"] if metric_fact(name, "higher_is_better", self.about) is not None]
+        directed = [name for name in self._named("metrics") if metric_fact(name, "higher_is_better", self.about) is not None]
         return tuple(name for name in directed if all(name in own for own in found))
+
+    def _named(self, kind: str) -> list[str]:
+        """Names of a kind in the order of the runs."""
+        return list(dict.fromkeys(name for record in self.records for name in record[kind]))
 
     @property
     def sets(self) -> tuple[str, ...]:
@@ -99,7 +103,7 @@ class AuditedRuns:
         found = np.full((len(self.models), len(self.explainers), len(self.images)), np.nan)
         model = pd.Index(self.models).get_indexer(pd.Index(cells.keys.loc[own, "model"]))
         explainer = pd.Index(self.explainers).get_indexer(pd.Index(cells.keys.loc[own, "explainer"]))
-        found[model, explainer] = sign * cells.values[np.asarray(own)]
+        found[model, explainer] = sign * np.take(cells.values, np.asarray(own), axis=0)
         return found
 
     @cached_property
@@ -119,7 +123,8 @@ class AuditedRuns:
         keys = self.pooled.cells.keys
         first = keys[keys["model"] == model].iloc[0]
         folder = next(
-            own for own, record in zip(self.pooled.folders, self.records, strict=True)
+            own
+            for own, record in zip(self.pooled.folders, self.records, strict=True)
             if model in record["models"] and first["explainer"] in (*record["explainers"], _NONE) and first["metric"] in record["metrics"]
         )
         rows = load_rows(folder, metrics=[first["metric"]], explainers=[first["explainer"]])
@@ -144,7 +149,9 @@ class AuditedRuns:
             classifier = resources.classifier(asked[place] if len(asked) == len(record["models"]) else model)
             made, now = record["models"][model].get("weights_hash"), classifier.weights_hash()
             if made != now:
-                raise UsageError(f"{folder}: model {model}: its weights are others now ({now}, in the run {made}); restore them or repeat the run")
+                raise UsageError(
+                    f"{folder}: model {model}: its weights are others now ({now}, in the run {made}); restore them or repeat the run"
+                )
             yield classifier
 
 
@@ -171,10 +178,10 @@ def open_runs(runs: Sequence[str | Path]) -> AuditedRuns:
     except NotPooled as error:
         raise UsageError(f"{error.difference}; give runs of the same data and images, in which each cell occurs once") from None
     found = AuditedRuns(pooled, records)
-    if not found.explainers:
-        raise UsageError(f"{folders[0]}: no explainer that every network has; give runs with the same explainers for each network")
     if not found.metrics:
         raise UsageError(f"{folders[0]}: no metric of maps with a direction; give runs with metrics such as insertion,deletion")
+    if not found.explainers:
+        raise UsageError(f"{folders[0]}: no explainer that every network has; give runs with the same explainers for each network")
     return found
 
 

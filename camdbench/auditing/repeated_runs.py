@@ -92,7 +92,11 @@ def aligned_values(runs: AuditedRuns, other: AuditedRuns, metric: str) -> np.nda
         UsageError: the other runs lack an explainer, an image or the metric, or have another number of networks.
     """
     name = other.about["run"]
-    for kind, own, theirs in (("explainer", runs.explainers, other.explainers), ("image", runs.images, other.images), ("metric", (metric,), other.metrics)):
+    for kind, own, theirs in (
+        ("explainer", runs.explainers, other.explainers),
+        ("image", runs.images, other.images),
+        ("metric", (metric,), other.metrics),
+    ):
         if absent := [one for one in own if one not in theirs]:
             raise UsageError(f"{name}: lacks {kind} {absent[0]} of {runs.about['run']}; repeat that run with another seed or network")
     if len(other.models) != len(runs.models):

@@ -1,9 +1,10 @@
 """The folder of an audit: its record, logits of coalitions in parts, and the finished tables.
 
 DIR/audit.json                              options, runs and code; written once, before any work
-DIR/logits/model=…/part-00000.safetensors   logits (n, K, 2^p, C) of the coalitions of a chunk of images, `draws`
+DIR/logits/model=…/draws-00000.safetensors  logits (n, K, 2^p, C) float32 of the coalitions of a chunk of images
+DIR/logits/model=…/cells-00000.safetensors  logits (n, P, G^2 + 1, C) float32 of images whose cells join one by one
 DIR/truth.parquet                           truth of each image with each network
-DIR/explainers.csv, metrics.csv, networks.csv, reliability.csv, audit.md, audit.png
+DIR/networks.csv, explainers.csv, metrics.csv, agreement.csv, meta.csv, audit.md, audit.png
 
 Parts are written whole, and their content depends on the record alone. An audit that was stopped, and two at once, end with the same files.
 """
@@ -14,7 +15,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import quote
 
 import numpy as np
@@ -26,6 +27,7 @@ from camdbench.core.written_files import AlreadyWritten, creating, make_folder, 
 from camdbench.tables.render import to_csv
 
 RECORD = "audit.json"
+Game = Literal["draws", "cells"]  # of objects and backgrounds, or of grid cells
 SCHEMA = 1
 _FIX = "delete it and run the same command again"
 _SHOWN = 60  # characters of a value in a message
@@ -66,33 +68,34 @@ class AuditFolder:
                     "choose another folder"
                 )
 
-    def logits_file(self, model: str, chunk: int) -> Path:
-        """The file of the logits of a chunk of images."""
-        return self.root / "logits" / f"model={quote(model, safe='')}" / f"part-{chunk:05d}.safetensors"
+    def logits_file(self, kind: Game, model: str, chunk: int) -> Path:
+        """The file of the logits of a game on a chunk of images."""
+        return self.root / "logits" / f"model={quote(model, safe='')}" / f"{kind}-{chunk:05d}.safetensors"
 
-    def read_logits(self, model: str, chunk: int) -> np.ndarray | None:
-        """Read the logits (n, K, 2^p, C) of a chunk; None if they are not there.
+    def read_logits(self, kind: Game, model: str, chunk: int) -> np.ndarray | None:
+        """Read the logits of a game on a chunk; None if they are not there.
 
         Raises:
             CamdbenchError: the file is damaged.
         """
         from safetensors.numpy import load
 
-        file = self.logits_file(model, chunk)
+        file = self.logits_file(kind, model, chunk)
         if not file.is_file():
             return None
         with reading(file, fix=_FIX, error=CamdbenchError):
-            return load(file.read_bytes())["draws"]
+            return load(file.read_bytes())["logits"]
 
-    def write_logits(self, model: str, chunk: int, logits: np.ndarray) -> None:
-        """Write the logits of a chunk.
+    def write_logits(self, kind: Game, model: str, chunk: int, logits: np.ndarray) -> None:
+        """Write the logits of a game on a chunk as float32, in which networks state them.
 
         Raises:
             CamdbenchError: the file cannot be written.
         """
         from safetensors.numpy import save
 
-        write_whole(self.logits_file(model, chunk), save({"draws": np.ascontiguousarray(logits)}), resumes=True)
+        content = save({"logits": np.ascontiguousarray(logits, dtype=np.float32)})
+        write_whole(self.logits_file(kind, model, chunk), content, resumes=True)
 
     def write_table(self, name: str, table: pd.DataFrame) -> None:
         """Write a table as CSV or, by its name, as Parquet.

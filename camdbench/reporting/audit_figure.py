@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isnan
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -78,12 +79,12 @@ def _draw_taus(place: Any, shown: pd.DataFrame) -> None:
     """Dots with intervals, one row per metric, and the ceiling of the truth as a band."""
     truth = str(shown["truth"].iloc[0]) if len(shown) else ""
     ceiling = float(shown["ceiling"].max()) if len(shown) else float("nan")
-    if ceiling == ceiling:  # not NaN
+    if not isnan(ceiling):
         place.axvspan(-ceiling, ceiling, color=FAINT, alpha=0.45, lw=0, zorder=0)
         place.text(ceiling, 0, " ceiling ", transform=place.get_xaxis_transform(), ha="right", va="bottom", fontsize=SMALL, color=CONTROL)
     place.axvline(0, color=CONTROL, lw=0.8, zorder=1)
     for row, line in enumerate(shown.itertuples()):
-        fooled = bool(str(line.fooled_by or "")) and line.fooled_by == line.fooled_by
+        fooled = line.fooled_by not in ("", None)
         place.plot([line.tau_low, line.tau_high], [row, row], color=SERIES[0], lw=1, solid_capstyle="butt")
         place.plot([line.tau], [row], "o", ms=4.5, color=SERIES[0], mfc="white" if fooled else SERIES[0])
     name_rows(place, [str(name) for name in shown["metric"]] if len(shown) else [], [False] * len(shown))

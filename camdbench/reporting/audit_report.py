@@ -66,9 +66,7 @@ def audit(
     """
     options = AuditOptions(truth, draws, objective, tuple(players), cells, resamples, seed)
     given = [runs] if isinstance(runs, str | Path) else list(runs)
-    tables = audit_runs(
-        given, options, out=out, retest=retest, minor=minor, disruptive=disruptive, device=device, progress=progress
-    )
+    tables = audit_runs(given, options, out=out, retest=retest, minor=minor, disruptive=disruptive, device=device, progress=progress)
     if len(tables.truth):
         save_figure(audit_figure(tables.explainers, tables.metrics), tables.directory / FIGURE, _DPI)
     write_whole(tables.directory / TEXT, to_markdown(audit_tables(tables)), resumes=True)

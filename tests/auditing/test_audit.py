@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-from helpers.audited_runs import DATA, MODELS
+import torch
+from helpers.audited_runs import MODELS
 
 import camdbench
 from camdbench.auditing import measured
 from camdbench.auditing.audit_tables import audit_tables
 from camdbench.auditing.truth import measure_truth
-from camdbench.auditing.truth_files import AuditFolder
+from camdbench.auditing.truth_files import AuditFolder, Game
 from camdbench.cli.main import run_cli
+from camdbench.datasets.samples import Dataset
 from camdbench.datasets.shortcuts.dataset import shortcuts
+from camdbench.models.classifier import Classifier
 from camdbench.tables.render import to_markdown
 
 QUICK = ("--draws", "4", "--resamples", "20", "--device", "cpu", "-q")
@@ -39,13 +44,11 @@ def test_truth_of_the_tables_is_that_of_each_network(tables) -> None:
         expected = measure_truth(camdbench.load_classifier(model), data, range(4), own["target"].tolist(), draws=4)
         np.testing.assert_allclose(own["phi_object"], expected.phi[:, 0], rtol=0, atol=1e-5)
         np.testing.assert_allclose(own["share_positive"], expected.share_positive, rtol=0, atol=1e-5)
-        np.testing.assert_allclose(own["v_both"], expected.values[:, 0, 3], rtol=0, atol=1e-5)
+        np.testing.assert_allclose(own["v_both"], np.asarray(expected.values)[:, 0, 3], rtol=0, atol=1e-5)
         np.testing.assert_allclose(own["phi_object"] + own["phi_background"], own["v_both"] - own["v_none"], rtol=0, atol=1e-9)
         network = tables.networks.set_index("model").loc[model]
         assert network["share"] == pytest.approx(expected.share.mean(), abs=1e-5)
-        images = [data[index].image for index in range(4)]
-        with camdbench.load_classifier(model).frozen():
-            logits = camdbench.load_classifier(model)(__import__("torch").stack(images))
+        logits = camdbench.load_classifier(model)(torch.stack([data[index].image for index in range(4)]))
         assert network["accuracy"] == 100 * np.mean(logits.argmax(1).numpy() == np.array(data.labels[:4]))
 
 
@@ -72,11 +75,11 @@ def test_files_and_tables(tables) -> None:
 def test_a_stopped_audit_resumes_to_the_same_bytes(run: Path, tables, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out, write, seen = tmp_path / "audit", AuditFolder.write_logits, list[int]()
 
-    def stops(folder: AuditFolder, model: str, chunk: int, logits: np.ndarray) -> None:
+    def stops(folder: AuditFolder, game: Game, model: str, chunk: int, logits: np.ndarray) -> None:
         if len(seen) == 2:
             raise KeyboardInterrupt
         seen.append(chunk)
-        write(folder, model, chunk, logits)
+        write(folder, game, model, chunk, logits)
 
     monkeypatch.setattr(measured, "CHUNK", 2)  # two parts of each network
     monkeypatch.setattr(AuditFolder, "write_logits", stops)
@@ -84,9 +87,13 @@ def test_a_stopped_audit_resumes_to_the_same_bytes(run: Path, tables, tmp_path: 
     assert run_cli(words) == 130
     assert sorted(file.name for file in out.iterdir()) == ["audit.json", "logits"]
     monkeypatch.setattr(AuditFolder, "write_logits", write)
-    opened = list[tuple[int, ...]]()
-    measure = measured.measure_all_logits
-    monkeypatch.setattr(measured, "measure_all_logits", lambda nets, data, own, **how: opened.append(own) or measure(nets, data, own, **how))
+    opened, measure = list[Sequence[int]](), measured.measure_all_logits
+
+    def counts(networks: Sequence[Classifier], data: Dataset, indices: Sequence[int], **options: Any) -> tuple[np.ndarray, ...]:
+        opened.append(indices)
+        return measure(networks, data, indices, **options)
+
+    monkeypatch.setattr(measured, "measure_all_logits", counts)
     assert run_cli(words) == 0
     assert len(opened) == 1  # the second half of the images alone
     first = _files(out)
@@ -159,4 +166,6 @@ def test_missing_values_are_counted_with_exit_code_3(run: Path, tmp_path: Path, 
     assert f"missing: ad of gradcam on {MODELS[0]} (1 image)" in error
     assert "missing: saved maps (1 image)" in error
     explainers = pd.read_csv(broken / "audit" / "explainers.csv").set_index(["model", "explainer"])
-    assert explainers.loc[(MODELS[0], "saliency"), "n"] == 3
+    defined = ~np.isnan(pd.read_parquet(broken / "audit" / "truth.parquet").set_index(["model", "image"])["share_positive"][MODELS[0]])
+    assert explainers.loc[(MODELS[0], "saliency"), "n"] == defined.sum() - defined.iloc[2]
+    assert explainers.loc[(MODELS[0], "gradcampp"), "n"] == defined.sum()

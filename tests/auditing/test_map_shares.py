@@ -63,7 +63,7 @@ def test_maps_without_a_share_have_a_state_and_no_number(run: Path, monkeypatch:
     place = runs.explainers.index("gradcam")
     assert [STATES[state] for state in found.state[0, place]] == ["constant_map", "not_positive", "ok", "no_map"]
     assert np.isnan(found.share[0, place, [0, 1, 3]]).all()
-    assert found.share[0, place, 2] == pytest.approx(3 * 8 / (3 * 8 + 2))
+    assert found.share[0, place, 2] == pytest.approx(3 * 8 / (3 * 8 + 2), rel=1e-3)  # stored in half precision
     assert found.missing() == 1
     raw[runs.images[3]] = torch.full((4, 4), torch.nan)
     monkeypatch.undo()

@@ -49,7 +49,7 @@ def test_runs_with_other_explainers_and_networks_are_joined(run: Path, tmp_path:
     assert not np.isnan(joined.values("ad")).any()
     alone = open_runs([run, tmp_path / MODELS[0]])  # the other network lacks it
     assert alone.explainers == open_runs([run]).explainers
-    with pytest.raises(UsageError, match="both have gradcam × .* give runs of the same data and images, in which each cell occurs once"):
+    with pytest.raises(UsageError, match=r"both have gradcam × .* give runs of the same data and images, in which each cell occurs once"):
         open_runs([run, run])
 
 
@@ -59,7 +59,9 @@ def test_bad_runs_are_refused_with_the_command_that_would_work(run: Path, tmp_pa
     with pytest.raises(UsageError, match=r"the images differ|the data differ"):
         open_runs([run, other])
     viewed = tmp_path / "viewed"
-    camdbench.run("gradcam,random", "ad", models=MODELS[0], save_maps="view", out=str(viewed), **(DATA | {"dataset": "shortcuts(size=64,classes=2)"}))
+    camdbench.run(
+        "gradcam,random", "ad", models=MODELS[0], save_maps="view", out=str(viewed), **(DATA | {"dataset": "shortcuts(size=64,classes=2)"})
+    )
     with pytest.raises(UsageError, match=r"maps of random are kept for viewing.*--save-maps raw --out NEW; or .* --truth none"):
         refuse_other_maps(open_runs([viewed]))
     none = tmp_path / "none"
@@ -69,7 +71,9 @@ def test_bad_runs_are_refused_with_the_command_that_would_work(run: Path, tmp_pa
     cut = tmp_path / "cut"
     shutil.copytree(run, cut)
     shutil.rmtree(cut / "rows" / f"model={MODELS[1]}" / "explainer=saliency")
-    with pytest.raises(UsageError, match=rf"not finished, as it lacks images of saliency on {MODELS[1]}; finish it: camdbench run --config .*run.yaml"):
+    with pytest.raises(
+        UsageError, match=rf"not finished, as it lacks images of saliency on {MODELS[1]}; finish it: camdbench run --config .*run.yaml"
+    ):
         open_runs([cut])
     with pytest.raises(UsageError, match="no metric of maps with a direction"):
         bare = tmp_path / "bare"

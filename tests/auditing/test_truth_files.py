@@ -31,18 +31,18 @@ def test_damaged_and_unwritable_files_are_named(tmp_path: Path) -> None:
     folder = AuditFolder(tmp_path / "audit")
     folder.claim({})
     logits = np.arange(12, dtype=np.float32).reshape(1, 1, 4, 3)
-    assert folder.read_logits("a/b", 0) is None
-    folder.write_logits("a/b", 0, logits)
-    found = folder.read_logits("a/b", 0)
+    assert folder.read_logits("draws", "a/b", 0) is None
+    folder.write_logits("draws", "a/b", 0, logits)
+    found = folder.read_logits("draws", "a/b", 0)
     assert found is not None
     np.testing.assert_array_equal(found, logits)
-    folder.logits_file("a/b", 0).write_bytes(b"x")
-    with pytest.raises(CamdbenchError, match=r"part-00000\.safetensors: damaged .* delete it and run the same command again"):
-        folder.read_logits("a/b", 0)
+    folder.logits_file("draws", "a/b", 0).write_bytes(b"x")
+    with pytest.raises(CamdbenchError, match=r"draws-00000\.safetensors: damaged .* delete it and run the same command again"):
+        folder.read_logits("draws", "a/b", 0)
     (tmp_path / "audit" / "audit.json").write_text("{")
     with pytest.raises(CamdbenchError, match=r"audit\.json: damaged"):
         folder.claim({})
     with full_disk(0), pytest.raises(CamdbenchError, match="free space on the disk, finished work is kept"):
-        folder.write_logits("a/b", 0, logits)
-    with read_only(tmp_path), pytest.raises(UsageError, match="--out = .*cannot be written"):
+        folder.write_logits("draws", "a/b", 0, logits)
+    with read_only(tmp_path), pytest.raises(UsageError, match=r"--out = .*cannot be written"):
         AuditFolder(tmp_path / "other").claim({})
