@@ -192,6 +192,7 @@ def audited(plan: Mapping[str, Any], networks: Sequence[Network], out: Path) -> 
                 [run_folder(out, network, group) for network in own],
                 draws=plan["draws"],
                 resamples=plan["resamples"],
+                resample=("images", "explainers", "seeds"),
                 out=out / "audits" / f"{family}-{group}",
             )
             facts = {"family": family, "group": group, "networks": len(own), "seeds": len({network.seed for network in own})}

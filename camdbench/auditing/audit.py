@@ -45,6 +45,7 @@ from camdbench.tables.summary import metric_fact
 from camdbench.tables.ties import tie_tolerance
 
 WhichTruth = Literal["auto", "none"]
+Unit = Literal["images", "explainers", "seeds"]
 AGREEING: tuple[Objective, ...] = ("centred_logit", "logit", "log_odds")
 """Scores that must agree before a conclusion is printed."""
 
@@ -61,6 +62,7 @@ class AuditOptions:
         cells: cells per side of the second opinion; 0: none.
         resamples: bootstrap resamples.
         seed: seed of references and resamples.
+        resample: what intervals of tau resample: images, and perhaps explainers and training seeds.
     """
 
     truth: WhichTruth = "auto"
@@ -70,6 +72,7 @@ class AuditOptions:
     cells: int = 0
     resamples: int = 1000
     seed: int = 0
+    resample: tuple[str, ...] = ("images",)
 
     def check(self) -> None:
         """Refuse values out of range.
@@ -80,6 +83,8 @@ class AuditOptions:
         check_choice("truth", self.truth, WhichTruth)
         check_objective(self.objective)
         check_players(self.players)
+        for unit in self.resample:
+            check_choice("resample", unit, Unit)
         for name, least in (("draws", 2), ("cells", 0), ("resamples", 1), ("seed", 0)):
             if getattr(self, name) < least:
                 raise UsageError(f"--{name} = {getattr(self, name)}: out of range; use {least} or more")
@@ -172,7 +177,7 @@ def _record(runs: AuditedRuns, options: AuditOptions, others: dict[str, list[Aud
     return {
         "runs": {folder.name: fingerprint(folder) for folder in runs.pooled.folders},
         **{name: hashes for name, hashes in named.items() if hashes},
-        "options": {**vars(options), "players": list(options.players)},
+        "options": {**vars(options), "players": list(options.players), "resample": list(options.resample)},
         "explainers": list(runs.explainers),
         "metrics": list(runs.metrics),
         "code": provenance.code_hash("auditing", "tables"),
@@ -205,7 +210,7 @@ def _tables(
     tolerances = {metric: tie_tolerance(metric_fact(metric, "unit", runs.about), own) for metric, own in values.items()}
     share_map = np.full(next(iter(values.values())).shape, np.nan) if measured is None else measured.shares.share
     same_as = _same(runs, share_map, values, tolerances)
-    audited = Audited(explainers=runs.explainers, networks=runs.models, sets=runs.sets, same_as=same_as)
+    audited = Audited(explainers=runs.explainers, networks=runs.models, sets=runs.sets, same_as=same_as, recipes=runs.recipes)
     kept = audited.distinct("real")
     settings: dict[str, int] = {"resamples": options.resamples, "seed": options.seed}
     reliability = reliability_table({name: own[:, kept] for name, own in values.items()}, runs.models, **settings)
@@ -230,7 +235,9 @@ def _tables(
     )
     explainers = explainer_table(runs.explainers, runs.models, inputs, sets=runs.sets, same_as=same_as, **settings)
     truths = TruthInputs(share_map=share_map, share_true=measured.share_true, halves=measured.halves, cell_spearman=cell_spearman)
-    taus = metric_table(values, audited, truths, tolerances=tolerances, sets=("real", "real+controls"), **settings)
+    taus = metric_table(
+        values, audited, truths, tolerances=tolerances, sets=("real", "real+controls"), resample=options.resample, **settings
+    )
     facts = {"score": options.objective, "draws": options.draws, "seed": options.seed}
     if lost := measured.shares.missing():
         missing.append(("saved maps", lost))
@@ -284,7 +291,7 @@ def _notes(runs: AuditedRuns, options: AuditOptions, audited: Audited, measured:
     if equal:
         notes.append(f"Equal on every image, counted once: {', '.join(equal)}.")
     if measured is not None:
-        intervals = f"intervals: 95 %, {options.resamples} resamples of images"
+        intervals = f"intervals: 95 %, {options.resamples} resamples of {' and '.join(options.resample)}"
         notes.append(f"Score {options.objective}, {options.draws} draws, seed {options.seed}; {intervals}.")
     elif options.truth == "none":
         notes.append("Reliability alone (--truth none); it does not say whether a metric is right.")

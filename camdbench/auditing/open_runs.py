@@ -73,6 +73,11 @@ class AuditedRuns:
         """Names of the M networks in rows."""
         return tuple(dict.fromkeys(name for record in self.records for name in record["models"]))
 
+    @property
+    def recipes(self) -> tuple[str, ...]:
+        """Training recipe of each network, by which seeds are grouped: from its record, else its name."""
+        return tuple(str(self.about["models"][name].get("training", {}).get("recipe", name)) for name in self.models)
+
     @cached_property
     def explainers(self) -> tuple[str, ...]:
         """Specs of the E explainers of which every network has maps or values, in the order of the runs."""

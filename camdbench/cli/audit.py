@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -11,10 +11,12 @@ from camdbench.cli.names import complete_path
 from camdbench.cli.output import FINISHED_WITH_FAILURES
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from camdbench.auditing.audit import AuditTables
     from camdbench.auditing.truth import Objective
 
-_RUN = {"metavar": "RUN", "shell_complete": complete_path("RUN"), "multiple": True}
+_RUN: dict[str, Any] = {"metavar": "RUN", "shell_complete": complete_path("RUN"), "multiple": True}
 _SHOWN = 5  # lines on missing values
 
 
@@ -51,7 +53,10 @@ _SHOWN = 5  # lines on missing values
 @click.option(
     "--cells", type=click.IntRange(min=0), default=0, show_default=True, help="Cells per side of a second opinion; 6 takes 720 passes."
 )
-@click.option("--resamples", type=click.IntRange(min=1), default=1000, show_default=True, help="Bootstrap resamples of images.")
+@click.option("--resamples", type=click.IntRange(min=1), default=1000, show_default=True, help="Bootstrap resamples.")
+@click.option(
+    "--resample", default="images", show_default=True, metavar="UNITS", help="What intervals of tau resample: images,explainers,seeds."
+)
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of references and resamples.")
 @click.option("--retest", help="Repeated run, such as with another --seed; may be repeated.", **_RUN)
 @click.option("--minor", help="Run with a slightly perturbed network; may be repeated. Needs --disruptive.", **_RUN)
@@ -71,6 +76,7 @@ def command(
     cells: int,
     resamples: int,
     seed: int,
+    resample: str,
     retest: tuple[str, ...],
     minor: tuple[str, ...],
     disruptive: tuple[str, ...],
@@ -109,6 +115,7 @@ def command(
         cells=cells,
         resamples=resamples,
         seed=seed,
+        resample=[name.strip() for name in resample.split(",")],
         out=out,
         retest=retest,
         minor=minor,
@@ -122,7 +129,7 @@ def command(
     return _name_missing(tables)
 
 
-def _listed(tables: AuditTables):  # noqa: ANN202 - pandas is imported with the tables
+def _listed(tables: AuditTables) -> pd.DataFrame:
     """The rows of all tables, with the name of the table in the first column."""
     import pandas as pd
 

@@ -28,6 +28,7 @@ def audit(
     cells: int = 0,
     resamples: int = 1000,
     seed: int = 0,
+    resample: Sequence[str] = ("images",),
     out: str | Path | None = None,
     retest: Sequence[str | Path] = (),
     minor: Sequence[str | Path] = (),
@@ -48,8 +49,9 @@ def audit(
         objective: score whose truth is tabled: centred_logit, logit, log_odds or probability.
         players: parts of the image whose effects are measured: object and background, or shape, material and background.
         cells: cells per side whose effects are measured as a second opinion; 0: none.
-        resamples: bootstrap resamples of images.
+        resamples: bootstrap resamples.
         seed: seed of references and resamples.
+        resample: what intervals of tau resample: `images`, and perhaps `explainers` and training `seeds`.
         out: folder of the files; default: `audit` in the first run.
         retest: repeated runs, such as with another seed; each holds all explainers of `runs`.
         minor: runs with slightly perturbed networks or images, for meta-consistency.
@@ -64,7 +66,7 @@ def audit(
         UsageError: a run is not finished, lacks raw maps or contradicts another one, or `out` holds another audit.
         CamdbenchError: a file is damaged or cannot be written.
     """
-    options = AuditOptions(truth, draws, objective, tuple(players), cells, resamples, seed)
+    options = AuditOptions(truth, draws, objective, tuple(players), cells, resamples, seed, tuple(resample))
     given = [runs] if isinstance(runs, str | Path) else list(runs)
     tables = audit_runs(given, options, out=out, retest=retest, minor=minor, disruptive=disruptive, device=device, progress=progress)
     if len(tables.truth):
