@@ -199,6 +199,8 @@ def audited(plan: Mapping[str, Any], networks: Sequence[Network], out: Path) -> 
             facts |= {"score": "centred_logit", "draws": plan["draws"]}
             for file, kind in TABLES.items():
                 table: pd.DataFrame = getattr(tables, kind)
+                if kind == "metrics":  # one line per metric, truth and set; those of single networks are in the folder of the audit
+                    table = table[table["model"] == "*"]
                 named = table.assign(**{name: value for name, value in facts.items() if name not in table})
                 found[file].append(named[[*facts, *(name for name in table if name not in facts)]])
     revision = git_revision() or ""

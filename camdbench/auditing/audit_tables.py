@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -90,7 +90,7 @@ def _explainers(explainers: pd.DataFrame) -> Table:
     return Table(_HEADS["explainers"], tuple(columns), tuple(sections))
 
 
-def _explainer_cell(line: dict[str, object], key: str) -> Cell:
+def _explainer_cell(line: Mapping[Any, Any], key: str) -> Cell:
     if key == "explainer":
         same = str(line["same_as"] or "")
         return Cell(str(line["explainer"]), marker=f"= {same}" if same else "")
@@ -106,7 +106,6 @@ def _metrics(metrics: pd.DataFrame, tables: AuditTables) -> Table:
     columns = (
         Column("metric", "metric", "name"),
         *(Column(f"tau_{name}", f"tau {name}", "number") for name in levels),
-        Column("worst", "worst network", "number"),
         Column("above", "above", "number"),
         Column("alpha", "alpha", "number"),
         Column("conclusion", "conclusion", "number"),
@@ -115,10 +114,8 @@ def _metrics(metrics: pd.DataFrame, tables: AuditTables) -> Table:
     for metric in main.index:
         line = main.loc[metric]
         taus = [_number(*(lines[name].loc[metric, key] for key in ("tau", "tau_low", "tau_high"))) for name in levels]
-        worst = lines["error"].loc[metric, "tau_worst"] if "error" in lines else math.nan
         above = " ".join(_digits(100 * line[f"above_{name}"], 0) for name in _CONTROLS)
-        alpha = _number(line["alpha"], line["alpha_low"], line["alpha_high"])
-        rows.append((Cell(str(metric)), *taus, _number(worst), Cell(above), alpha, Cell(str(line["conclusion"]))))
+        rows.append((Cell(str(metric)), *taus, Cell(above), _number(line["alpha"]), Cell(str(line["conclusion"]))))
     return Table(_HEADS["metrics"], columns, (Section(tuple(rows)),), (*_MEANING, *_footnote(own, levels), *tables.notes))
 
 

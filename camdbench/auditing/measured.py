@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from itertools import groupby
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -127,7 +126,9 @@ def measure(
         CamdbenchError: a part is damaged, or cannot be written.
     """
     starts = range(0, len(images.indices), CHUNK)
-    jobs = [(game, chunk, model) for game in passes.games() for chunk in range(len(starts)) for model in runs.models]
+    jobs: list[tuple[Game, int, str]] = [
+        (game, chunk, model) for game in passes.games() for chunk in range(len(starts)) for model in runs.models
+    ]
     held = {job: folder.read_logits(job[0], job[2], job[1]) for job in jobs}
     lacking = [job for job in jobs if held[job] is None]
     progress.start(folder.root, len(jobs), len(jobs) - len(lacking))
@@ -135,8 +136,10 @@ def measure(
         opened = {
             model: stack.enter_context(runs.open_model(model, device=passes.device)) for model in dict.fromkeys(job[2] for job in lacking)
         }
-        for (game, chunk), group in groupby(lacking, key=lambda job: job[:2]):
-            models = [job[2] for job in group]
+        parts: dict[tuple[Game, int], list[str]] = {}
+        for game, chunk, model in lacking:
+            parts.setdefault((game, chunk), []).append(model)
+        for (game, chunk), models in parts.items():
             own = images.indices[starts[chunk] : starts[chunk] + CHUNK]
             found = passes.of(game, [opened[model] for model in models], images.data, own)
             for model, logits in zip(models, found, strict=True):

@@ -127,7 +127,7 @@ def _cost(entry: Entry[Any]) -> dict[str, Any]:
 
 def _audit(entry: Entry[Any]) -> dict[str, Any]:
     """Lines of the published audit of a metric; empty for other entries and without an audit."""
-    lines = audit_lines(entry.name) if entry.name in registries.metrics and registries.metrics.get(entry.name) is entry else []
+    lines = audit_lines(entry.name) if hasattr(entry.facts, "higher_is_better") else []
     return {"audit": lines} if lines else {}
 
 
