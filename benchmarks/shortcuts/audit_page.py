@@ -47,7 +47,7 @@ def filled(page: str, results: Path) -> str:
             rf"(<!-- begin {name} -->\n).*?(<!-- end {name} -->)",
             lambda found, text=text: f"{found[1]}{text}\n{found[2]}",
             page,
-            flags=re.S,
+            flags=re.DOTALL,
         )
     return page
 
@@ -69,7 +69,8 @@ def explainers(table: pd.DataFrame) -> str:
     own = own.sort_values(["set", "tracking"], ascending=[False, False], kind="stable")
     return _table(("explainer", "set", "s", "error", "tracking", "slope", "equal to"), [
         (f"`{line.explainer}`", line.set, _two(line.share_map), _ends(line.error, line.error_low, line.error_high),
-         _ends(line.tracking, line.tracking_low, line.tracking_high), _two(line.slope), "" if pd.isna(line.same_as) else f"`{line.same_as}`")
+         _ends(line.tracking, line.tracking_low, line.tracking_high), _two(line.slope),
+         "" if pd.isna(line.same_as) else f"`{line.same_as}`")
         for line in own.itertuples()
     ])  # fmt: skip
 
