@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from camdbench.auditing.coalition_logits import drawn_data, logits_of_images
+from camdbench.auditing.coalition_logits import check_indices, drawn_data, logits_of_images
 from camdbench.auditing.reference_draws import POOL, pool_of
 from camdbench.auditing.truth import Objective, check_objective, scores_of
 from camdbench.core.errors import UsageError
@@ -104,10 +104,11 @@ def measure_cell_logits(
         (N, P, G^2 + 1, C) float64: entry k has the first k cells of the order.
 
     Raises:
-        UsageError: other data than `shortcuts`, too few or too many cells, or an odd number of orders.
+        UsageError: other data than `shortcuts`, no or unknown images, too few or too many cells, or an odd number of orders.
     """
     own = drawn_data(data)
     check_cells(cells, orders, own.size)
+    check_indices(own, indices)
     return np.stack([_logits_of(classifier, own, index, cells, draw_orders(own, index, cells, orders, seed)) for index in indices])
 
 

@@ -41,6 +41,18 @@ def drawn_data(data: Dataset) -> Shortcuts:
     return data
 
 
+def check_indices(data: Shortcuts, indices: Sequence[int]) -> None:
+    """Check the numbers of images.
+
+    Raises:
+        UsageError: there is none, or one is out of range.
+    """
+    if not len(indices):
+        raise UsageError("indices: no image; give at least one")
+    if wrong := [index for index in indices if not 0 <= index < len(data)]:
+        raise UsageError(f"indices: {wrong[0]} is out of range; {data.split} has images 0 to {len(data) - 1}")
+
+
 def coalition_images(data: Shortcuts, index: int, *, draws: int, seed: int = 0, players: Sequence[str] = DEFAULT_PLAYERS) -> np.ndarray:
     """Render an image for every draw and every coalition but the full one, then the image itself.
 
@@ -54,7 +66,7 @@ def coalition_images(data: Shortcuts, index: int, *, draws: int, seed: int = 0, 
     Returns:
         (K (2^p - 1) + 1, size, size, 3) 8-bit RGB, the coalitions of one draw after the other.
     """
-    pool, own = pool_of(data), Redrawing(scene_of(data, index))
+    pool, own = pool_of(data), Redrawing(data.scene(index))
     absent = [[name for bit, name in enumerate(players) if not coalition >> bit & 1] for coalition in range(2 ** len(players))]
     images = list[np.ndarray]()
     for reference in draw_references(data, data.ids[index], draws, seed):
@@ -98,10 +110,11 @@ def measure_all_logits(
         per image.
 
     Raises:
-        UsageError: other data than `shortcuts`, unknown players, or a number of draws that cannot be stratified.
+        UsageError: other data than `shortcuts`, unknown players, no or unknown images, or a number of draws that cannot be stratified.
     """
     own, names = drawn_data(data), check_players(players)
     check_draws(draws, own.n_classes)
+    check_indices(own, indices)
     found: list[list[np.ndarray]] = [[] for _ in classifiers]
     for index in indices:
         images = coalition_images(own, index, draws=draws, seed=seed, players=names)

@@ -11,6 +11,7 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import NamedTuple
 
+import numpy as np
 import torch
 
 from camdbench.core.errors import UsageError
@@ -70,6 +71,28 @@ def draw_references(data: Shortcuts, image_id: str, draws: int, seed: int = 0) -
     textures = _by_class([(index, pool.labels[index]) for index in usable], data.n_classes, random)
     pairs = [_block(shapes, textures, block, random) for block in range(blocks)]
     return [pair for first in range(0, blocks, 2) for pair in _interleaved(pairs[first : first + 2])]
+
+
+def reference_classes(data: Shortcuts, indices: Sequence[int], draws: int, seed: int = 0) -> np.ndarray:
+    """Strata of the draws: shape and texture of each reference of each image, for standard errors.
+
+    Args:
+        data: the data set.
+        indices: numbers of the N images.
+        draws: number of references K.
+        seed: seed of the draws.
+
+    Returns:
+        (N, K, 2) class indices of the object and of the background.
+
+    Raises:
+        UsageError: the number of draws is not a positive multiple of the number of classes.
+    """
+    pool, found = pool_of(data), list[list[tuple[int, int]]]()
+    for index in indices:
+        drawn = draw_references(data, data.ids[index], draws, seed)
+        found.append([(pool.shapes[one.objects], pool.labels[one.backgrounds]) for one in drawn])
+    return np.array(found, dtype=np.int64).reshape(len(found), draws, 2)
 
 
 def _by_class(images: Sequence[tuple[int, int]], classes: int, random: torch.Generator) -> list[list[int]]:

@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from camdbench.auditing.reference_draws import POOL, check_draws, draw_references, pool_of
+from camdbench.auditing.reference_draws import POOL, check_draws, draw_references, pool_of, reference_classes
 from camdbench.core.errors import UsageError
 from camdbench.datasets.shortcuts.dataset import Shortcuts, shortcuts
 
@@ -38,6 +38,14 @@ def test_draws_depend_on_seed_and_image_alone_and_grow() -> None:
     assert set(draw_references(data, "val-00003", 16)) < set(first)
     assert draw_references(data, "val-00003", 32, seed=1) != first != draw_references(data, "val-00004", 32)
     assert len(draw_references(data, "val-00003", 512)) == 512  # more than the pool has of a class
+
+
+def test_strata_are_the_classes_of_the_draws() -> None:
+    data = data_of()
+    pool, strata = pool_of(data), reference_classes(data, [3, 0], 16, seed=2)
+    for row, name in zip(strata, ("val-00003", "val-00000"), strict=True):
+        drawn = draw_references(data, name, 16, seed=2)
+        assert row.tolist() == [[pool.shapes[one.objects], pool.background(one.backgrounds)] for one in drawn]
 
 
 def test_an_image_is_not_its_own_reference() -> None:

@@ -74,6 +74,9 @@ def test_a_look_up_network_has_its_exact_truth(a: float, b: float, draws: int) -
         truth = measure_truth(look_up(data, index, draws, a, b), data, [index], [data.labels[index]], draws=draws)
         assert truth.phi[0] == pytest.approx([a * (1 - 1 / 8), b * (7 / 8 if own else -1 / 8)], abs=1e-12)
         assert truth.interaction[0] == pytest.approx(0, abs=1e-12)
+        if draws >= 24:  # as many degrees of freedom as classes beside those of the strata
+            assert truth.se[0] == pytest.approx([0, 0], abs=1e-12)
+            assert truth.se_share[0] == pytest.approx(0, abs=1e-12)
         if own:
             assert truth.share[0] == pytest.approx(a / (a + b), abs=1e-12)
             assert truth.share_positive[0] == pytest.approx(a / (a + b), abs=1e-12)
@@ -179,6 +182,32 @@ def test_the_standard_error_falls_with_the_root_of_the_draws_and_is_the_spread_o
     assert np.array_equal(of_values(games[5:]).share, truth.share[5:])
 
 
+def stratified(images: int, blocks: int) -> np.ndarray:
+    """(N, 8 blocks, 2) shapes and textures, each once in a block, in random pairs."""
+    random = np.random.default_rng(1)
+    return np.stack([[np.concatenate([random.permutation(8) for _ in range(blocks)]) for _ in range(2)] for _ in range(images)]).swapaxes(
+        1, 2
+    )
+
+
+def test_what_strata_explain_is_no_error() -> None:
+    """Scores that add effects of shape and texture, and noise: the standard error is the spread of means over images."""
+    random, strata = np.random.default_rng(0), stratified(400, 4)
+    effects = 3 * random.standard_normal((2, 8))
+    things, behind = effects[0][strata[..., 0]], effects[1][strata[..., 1]]
+    noise = random.standard_normal((3, *things.shape))
+    games = np.stack([things + behind + noise[0], 1 + behind + noise[1], 4 + things + noise[2], np.full_like(things, 9.0)], -1)
+    blind = of_values(games)
+    truth = Truth(blind.ids, blind.players, games, strata)
+    assert np.array_equal(truth.phi, blind.phi)
+    assert np.sqrt((truth.se**2).mean(0)) == pytest.approx(truth.phi.std(0), rel=0.08)
+    assert truth.se_share.mean() == pytest.approx(truth.share.std(), rel=0.1)
+    assert (np.sqrt((blind.se**2).mean(0)) > 2 * truth.phi.std(0)).all()
+    few = Truth(blind.ids, blind.players, games[:, :16], strata[:, :16])  # too few degrees of freedom are left: the larger error
+    assert np.array_equal(few.se, of_values(games[:, :16]).se)
+    assert np.array_equal(truth.half(1).strata, strata[:, 1::2])  # pyright: ignore[reportArgumentType]
+
+
 def test_halves_are_the_draws_at_even_and_odd_places() -> None:
     games = np.random.default_rng(0).standard_normal((2, 6, 4))
     truth = of_values(games)
@@ -201,6 +230,11 @@ def test_halves_are_the_draws_at_even_and_odd_places() -> None:
         ({"objective": "logits"}, "did you mean 'logit'"),
         ({"targets": [8]}, "class 8, but the model has classes 0 to 7"),
         ({"targets": [-1]}, "class -1"),
+        ({"targets": [0, 1]}, "targets"),
+        ({"targets": [0.5]}, "targets"),
+        ({"indices": []}, "indices: no image"),
+        ({"indices": [1000]}, "1000 is out of range; val has images 0 to 999"),
+        ({"indices": [-1]}, "-1 is out of range"),
         ({"data": PermutedLabels(data_of(), LABELS)}, "use the data set shortcuts"),
     ],
     ids=str,
@@ -209,6 +243,13 @@ def test_wrong_use_is_refused(options: dict[str, object], words: str) -> None:
     given = {"data": data_of(), "indices": [0], "targets": [0], "draws": 8} | options
     with pytest.raises(UsageError, match=words):
         measure_truth(load_classifier("shortcuts-ce"), **given)  # pyright: ignore[reportArgumentType]
+
+
+def test_logits_of_another_game_are_refused() -> None:
+    logits = np.zeros((2, 8, 4, 8))
+    for ids, players in ((("a",), ("object", "background")), (("a", "b"), ("shape", "material", "background"))):
+        with pytest.raises(UsageError, match="logits: of 2 images and 4 coalitions"):
+            truth_of(logits, [0, 0], ids=ids, players=players)
 
 
 def test_the_classifier_is_left_as_it_was() -> None:
