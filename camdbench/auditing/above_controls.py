@@ -53,11 +53,13 @@ def fooled_by(values: np.ndarray, explainers: Sequence[str], sets: Sequence[str]
     Returns:
         Names of controls; none without a real explainer.
     """
-    flat = np.moveaxis(values, 0, 1).reshape(len(explainers), -1)
+    flat = np.moveaxis(values, 0, 1).reshape(len(explainers), values.shape[0] * values.shape[2])
     signs = np.zeros((len(explainers), len(explainers)))
     first, second = pairs(len(explainers))
     signs[first, second] = pair_differences(np.ones((1, flat.shape[1])), flat).signs(tolerance)[0]
     signs -= signs.T
     real = np.array([kind == "real" for kind in sets], dtype=bool)
-    better = (signs[:, real] > 0).all(1) if real.any() else np.zeros(len(explainers), dtype=bool)
-    return [name for name, kind, best in zip(explainers, sets, better, strict=True) if best and kind == "control"]
+    if not real.any():
+        return []
+    better = np.all(signs[:, real] > 0, axis=1)
+    return [name for place, name in enumerate(explainers) if sets[place] == "control" and better[place]]

@@ -35,15 +35,15 @@ def conclude(intervals: Mapping[str, tuple[float, float]], explainers: int, reas
     Returns:
         The conclusion, and the reason if it is open.
     """
-    sides = {name: side_of_zero(*ends) for name, ends in intervals.items()}
-    (main, side), *others = sides.items()
+    main, *others = intervals
+    side = side_of_zero(*intervals[main])
     if np.isnan(intervals[main]).any():
         return "open", reason or "tau has no interval"
     if explainers < FEWEST:
         return "open", f"{explainers} distinct explainers; {FEWEST} are the fewest that can differ from chance"
     if side == "open":
         return "open", "the interval of tau contains 0"
-    differing = [f"{name}: {other}" for name, other in others if other != side]
+    differing = [f"{name}: {other}" for name in others if (other := side_of_zero(*intervals[name])) != side]
     if differing:
         return "open", f"{main}: {side}, but {', '.join(differing)}"
     return side, ""

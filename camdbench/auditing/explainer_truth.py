@@ -148,16 +148,17 @@ def sign_accuracy(outside: np.ndarray, phi: np.ndarray, se: np.ndarray) -> np.nd
 
 
 def same_explainers(
-    explainers: Sequence[str], share_map: np.ndarray, values: Sequence[np.ndarray] = (), tolerances: Sequence[float] = ()
+    explainers: Sequence[str], share_map: np.ndarray | None, values: Sequence[np.ndarray] = (), tolerances: Sequence[float] = ()
 ) -> list[str]:
     """Name, for each explainer, the first earlier one that it equals on every image of every network; empty if there is none.
 
     Two explainers are equal if their shares differ by at most two units of 1e-5 and are undefined on the same images, and if at least
-    99 % of the values of each metric tie. Without any share there is nothing to compare, and an explainer equals none.
+    99 % of the values of each metric tie. Explainers without any share equal none. If no shares were measured, a metric with more than
+    two different values must be among those that tie, because hits and misses agree by chance.
 
     Args:
         explainers: E names.
-        share_map: (M, E, N).
+        share_map: (M, E, N), or None if no shares were measured.
         values: metrics' values, each (M, E, N).
         tolerances: largest difference of tied values of each metric.
 
@@ -166,18 +167,26 @@ def same_explainers(
     """
     found, kept = [""] * len(explainers), list[int]()
     for place in range(len(explainers)):
-        one = share_map[:, place]
-        for first in kept:
-            other = share_map[:, first]
-            if np.isnan(one).all() or not np.isclose(one, other, rtol=0, atol=2 * ROUNDED, equal_nan=True).all():
-                continue
-            pairs = zip(values, tolerances, strict=True)
-            if all(np.isclose(q[:, place], q[:, first], rtol=0, atol=most, equal_nan=True).mean() >= ALIKE for q, most in pairs):
-                found[place] = explainers[first]
-                break
-        else:
+        same = next((first for first in kept if _equal(place, first, share_map, values, tolerances)), None)
+        if same is None:
             kept.append(place)
+        else:
+            found[place] = explainers[same]
     return found
+
+
+def _equal(one: int, two: int, share_map: np.ndarray | None, values: Sequence[np.ndarray], tolerances: Sequence[float]) -> bool:
+    """Whether two explainers are equal."""
+    if share_map is None:
+        if not any(len(np.unique(own[:, one][~np.isnan(own[:, one])])) > 2 for own in values):
+            return False
+    elif np.isnan(share_map[:, one]).all() or not _close(share_map[:, one], share_map[:, two], 2 * ROUNDED).all():
+        return False
+    return all(_close(own[:, one], own[:, two], most).mean() >= ALIKE for own, most in zip(values, tolerances, strict=True))
+
+
+def _close(one: np.ndarray, two: np.ndarray, most: float) -> np.ndarray:
+    return np.isclose(one, two, rtol=0, atol=most, equal_nan=True)
 
 
 @dataclass(frozen=True, kw_only=True)

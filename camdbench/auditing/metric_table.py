@@ -88,7 +88,7 @@ def metric_table(
         signs = truth_signs(truths.select(kept), drawn)
         for metric, own in values.items():
             tolerance = (tolerances or {}).get(metric, 0.0)
-            facts = {"metric": metric, "set": chosen, "explainers": len(kept), "resampled": drawn.units}
+            facts = {"metric": metric, "set": chosen, "resampled": drawn.units}
             controls = _control_columns(own, audited, tolerance)
             counts = _counts(own[:, kept])
             for level, taus in metric_taus(own[:, kept], signs, tolerance).items():
@@ -126,9 +126,10 @@ def _rows(level: Level, taus: LevelTaus, audited: Audited, signs: TruthSigns, co
     for place, (model, own) in enumerate(zip([*networks, ALL], per_model, strict=True), start=skipped):
         ends = rank_intervals(own.T)
         intervals = {name: (float(low), float(high)) for name, (low, high) in zip(signs.variants, ends, strict=False)}
-        conclusion, reason = conclude(intervals, signs.explainers, _undefined(level, place, audited, counts[place], signs))
+        conclusion, reason = conclude(intervals, int(taus.explainers[place]), _undefined(level, place, audited, counts[place], signs))
         found.append({
-            "model": model, "truth": level, "n": counts[place], "tau": own[0, 0], "tau_low": ends[0, 0], "tau_high": ends[0, 1],
+            "model": model, "truth": level, "explainers": taus.explainers[place], "n": counts[place],
+            "tau": own[0, 0], "tau_low": ends[0, 0], "tau_high": ends[0, 1],
             "tau_worst": np.nan, "worst_model": "", "tau_image": image[place], "ceiling": taus.ceiling[place],
             "conclusion": conclusion, "reason": reason,
         })  # fmt: skip
@@ -146,10 +147,12 @@ def _undefined(level: Level, place: int, audited: Audited, images: int, signs: T
     if level == "tracking":
         if len(audited.networks) < 2:
             return "one network; tracking needs two"
-        ordered = signs.tracking[0, 0]
+        ordered, known = signs.tracking[0, 0], signs.known["tracking"]
     else:
-        theirs = signs.networks[level][0, :, 0]
-        ordered = theirs[place] if place < len(theirs) else theirs
+        own = slice(place, place + 1) if place < len(audited.networks) else slice(None)
+        ordered, known = signs.networks[level][0, own, 0], signs.known[level][own]
+    if not known.any():
+        return "the truth is undefined"
     if not ordered.any():
         return "all explainers tie under the truth"
     return "all explainers tie under the metric" if images else "no image has values of two explainers"

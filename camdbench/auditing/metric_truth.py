@@ -72,12 +72,14 @@ class LevelTaus:
         joint: (V, R + 1) of all networks.
         image: (M,) mean over images of the tau of one image; NaN for tracking.
         ceiling: (M + 1,) tau of the truth from one half of the draws on that from the other; the last of all networks.
+        explainers: (M + 1,) explainers with a truth and a value; the last is the smallest number among the networks with a tau.
     """
 
     networks: np.ndarray
     joint: np.ndarray
     image: np.ndarray
     ceiling: np.ndarray
+    explainers: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,7 @@ class TruthSigns:
         networks: per level but tracking, signs (V, M, R + 1, P) int8.
         tracking: signs (V, R + 1, P) float32.
         images: per level but tracking, the main truth (M, E, N).
+        known: per level, pairs (M, P) or (1, P) of explainers of which both have the main truth.
         explainers: E.
     """
 
@@ -98,6 +101,7 @@ class TruthSigns:
     networks: dict[Level, np.ndarray] = field(repr=False)
     tracking: np.ndarray = field(repr=False)
     images: dict[Level, np.ndarray] = field(repr=False)
+    known: dict[Level, np.ndarray] = field(repr=False)
     explainers: int
 
     @property
@@ -116,30 +120,36 @@ def truth_signs(inputs: TruthInputs, drawn: Resamples) -> TruthSigns:
     Returns:
         The signs of pairs.
     """
-    found, tracked = list[np.ndarray](), list[np.ndarray]()
-    for share_true in inputs.variants.values():
-        errors = share_errors(inputs.share_map, share_true)
-        found.append(_signs(drawn.images, -errors))
-        tracked.append(_tracking_signs(inputs.share_map, share_true, drawn))
+    found = [_signs(drawn.images, -share_errors(inputs.share_map, own)) for own in inputs.variants.values()]
+    tracked = [_tracking_signs(inputs.share_map, own, drawn) for own in inputs.variants.values()]
     main = next(iter(inputs.variants.values()))
     images: dict[Level, np.ndarray] = {"error": -share_errors(inputs.share_map, main)}
-    networks: dict[Level, np.ndarray] = {"error": np.stack(found)}
+    networks: dict[Level, np.ndarray] = {"error": np.stack([signs for signs, _ in found])}
+    known: dict[Level, np.ndarray] = {"error": found[0][1], "tracking": tracked[0][1]}
     if inputs.cell_spearman is not None:
-        networks["cells"], images["cells"] = _signs(drawn.images, inputs.cell_spearman)[None], inputs.cell_spearman
-    return TruthSigns(drawn, tuple(inputs.variants), networks, np.stack(tracked), images, inputs.share_map.shape[1])
+        images["cells"] = inputs.cell_spearman
+        signs, known["cells"] = _signs(drawn.images, inputs.cell_spearman)
+        networks["cells"] = signs[None]
+    return TruthSigns(
+        drawn, tuple(inputs.variants), networks, np.stack([signs for signs, _ in tracked]), images, known, inputs.share_map.shape[1]
+    )
 
 
-def _signs(weights: np.ndarray, truths: np.ndarray) -> np.ndarray:
-    """Signs (M, R, P) of pairs of the mean truths (M, E, N)."""
-    return np.stack([pair_differences(weights, own).signs(_TRUTH_TIES).astype(np.int8) for own in truths])
+def _signs(weights: np.ndarray, truths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Signs (M, R, P) of pairs of the mean truths (M, E, N), and the pairs (M, P) that have a common image."""
+    found = [pair_differences(weights, own) for own in truths]
+    signs = [own.signs(_TRUTH_TIES).astype(np.int8) for own in found]
+    return np.stack(signs), np.stack([own.known for own in found])
 
 
-def _tracking_signs(share_map: np.ndarray, share_true: np.ndarray, drawn: Resamples) -> np.ndarray:
-    """Signs (R, P) of pairs of tracking; 0 if one of the two is undefined."""
+def _tracking_signs(share_map: np.ndarray, share_true: np.ndarray, drawn: Resamples) -> tuple[np.ndarray, np.ndarray]:
+    """Signs (R, P) of pairs of tracking, 0 if one of the two is undefined, and the pairs (1, P) of which both are defined."""
     t, _ = tracking(movement(share_map, share_true), drawn)
     first, second = pairs(t.shape[1])
-    moved = np.nan_to_num(t[:, first] - t[:, second])
-    return np.where(np.abs(moved) <= _TRUTH_TIES, 0.0, np.sign(moved)).astype(np.float32)
+    moved = t[:, first] - t[:, second]
+    known = ~np.isnan(moved[:1])
+    moved = np.nan_to_num(moved)
+    return np.where(np.abs(moved) <= _TRUTH_TIES, 0.0, np.sign(moved)).astype(np.float32), known
 
 
 def metric_taus(values: np.ndarray, truth: TruthSigns, tolerance: float = 0.0) -> dict[Level, LevelTaus]:
@@ -155,6 +165,7 @@ def metric_taus(values: np.ndarray, truth: TruthSigns, tolerance: float = 0.0) -
     """
     drawn, weights = truth.drawn, truth.pair_weights
     levels: dict[Level, list[np.ndarray]] = {level: [] for level in truth.networks}
+    counts: dict[Level, list[int]] = {level: [] for level in truth.networks}
     total = count = np.zeros((1, 1))
     rounding = 0.0
     for place, own in enumerate(values):
@@ -163,18 +174,42 @@ def metric_taus(values: np.ndarray, truth: TruthSigns, tolerance: float = 0.0) -
         total, count, rounding = total + share * found.total, count + share * found.count, max(rounding, found.rounding)
         signs = found.signs(tolerance)
         for level, theirs in truth.networks.items():
-            levels[level].append(np.stack([kendall_tau(other.astype(np.float32), signs, weights) for other in theirs[:, place]]))
-    joint = PairDifferences(total, count, rounding).signs(tolerance)
+            known = found.known & truth.known[level][place]
+            own_weights = _of_pairs(weights, known)
+            levels[level].append(np.stack([kendall_tau(other.astype(np.float32), signs, own_weights) for other in theirs[:, place]]))
+            counts[level].append(_members(known, truth.explainers))
+    joint = PairDifferences(total, count, rounding)
     taus: dict[Level, LevelTaus] = {}
     for level, per_network in levels.items():
         own = np.stack(per_network, axis=1)  # (V, M, R + 1)
         image = np.array([image_tau(q, t, tolerance) for q, t in zip(values, truth.images[level], strict=True)])
-        taus[level] = LevelTaus(own, _over_networks(own, drawn), image, _ceilings(truth, level))
-    tracked = np.stack([kendall_tau(other, joint, weights) for other in truth.tracking])
-    nothing = np.full(len(values), np.nan)
-    empty = tracked[:, None][:, :0]
-    taus["tracking"] = LevelTaus(empty, tracked, nothing, np.append(nothing, _ceiling(truth, truth.tracking[:, 0])))
-    return taus
+        least = min((number for number, tau in zip(counts[level], own[0, :, 0], strict=True) if not np.isnan(tau)), default=0)
+        taus[level] = LevelTaus(own, _over_networks(own, drawn), image, _ceilings(truth, level), np.array([*counts[level], least]))
+    return {**taus, "tracking": _tracking_taus(joint, truth, tolerance, len(values))}
+
+
+def _tracking_taus(joint: PairDifferences, truth: TruthSigns, tolerance: float, networks: int) -> LevelTaus:
+    """Taus of tracking with the differences over all networks."""
+    known = joint.known & truth.known["tracking"][0]
+    signs, weights = joint.signs(tolerance), _of_pairs(truth.pair_weights, known)
+    tracked = np.stack([kendall_tau(other, signs, weights) for other in truth.tracking])
+    nothing = np.full(networks, np.nan)
+    ceiling = np.append(nothing, _ceiling(truth, truth.tracking[:, 0]))
+    counts = np.append(np.zeros(networks, dtype=np.int64), _members(known, truth.explainers))
+    return LevelTaus(tracked[:, None][:, :0], tracked, nothing, ceiling, counts)
+
+
+def _of_pairs(weights: np.ndarray | None, known: np.ndarray) -> np.ndarray | None:
+    """Weights of pairs, 0 for those (P,) that are not known."""
+    if known.all():
+        return weights
+    return known[None].astype(np.float32) if weights is None else weights * known
+
+
+def _members(known: np.ndarray, explainers: int) -> int:
+    """Number of explainers that are in a known pair."""
+    first, second = pairs(explainers)
+    return len(np.union1d(first[known], second[known]))
 
 
 def _over_networks(taus: np.ndarray, drawn: Resamples) -> np.ndarray:

@@ -89,6 +89,11 @@ class PairDifferences:
     count: np.ndarray
     rounding: float = 0.0
 
+    @property
+    def known(self) -> np.ndarray:
+        """Pairs (P,) that have a common image."""
+        return np.broadcast_to(self.count[0] > 0, self.total.shape[1:])
+
     def signs(self, tolerance: float = 0.0) -> np.ndarray:
         """Signs (R, P) of the mean differences, float32; 0 if the magnitude is at most `tolerance`, or if no image is common."""
         tied = np.abs(self.total) <= (tolerance + self.rounding) * self.count

@@ -1,7 +1,7 @@
 """Reliability of a metric: whether images, explainers, twin metrics and repeated runs give the same order. Never whether it is right.
 
-Values q (E, N) of E explainers and N images are turned so that more is better; NaN where the metric is undefined. Oriented on Tomsett et
-al. 2020, arXiv:1912.01451, who apply the reliabilities of psychometric tests to saliency metrics.
+Values q (E, N) of E explainers and N images are turned so that more is better; NaN where the metric is undefined. Tomsett et al. 2020,
+arXiv:1912.01451, apply these reliabilities of psychometric tests to saliency metrics; docs/design/audit_statistics.md has the equations.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ class InterRater:
 def inter_rater(values: np.ndarray, resamples: int = 1000, seed: int = 0) -> InterRater:
     """Inter-rater reliability: Krippendorff's alpha of ranks, images as raters and explainers as units, interval over images.
 
-    Tomsett et al. 2020, section "inter-rater reliability". It depends on which explainers are compared: controls at both ends raise it.
+    It depends on which explainers are compared: controls at both ends raise it.
 
     Args:
         values: (E, N).
@@ -130,7 +130,7 @@ def alpha_reason(values: np.ndarray) -> str:
 def inter_method(values: np.ndarray) -> float:
     r"""Inter-method reliability: mean over pairs of explainers of the Spearman correlation over images of their values.
 
-    Tomsett et al. 2020, section "inter-method reliability". A high value says that the metric measures the image more than the map.
+    A high value says that the metric measures the image more than the map.
 
     Args:
         values: (E, N).
@@ -144,7 +144,7 @@ def inter_method(values: np.ndarray) -> float:
     if np.isnan(values).any():
         return mean_defined(spearman_rows(values[first], values[second]))
     ranks = mid_ranks(values, axis=1)
-    moved = ranks - ranks.mean(1, keepdims=True)
+    moved = ranks - (values.shape[1] + 1) / 2
     norm = np.sqrt((moved**2).sum(1))
     unit = moved[norm > 0] / norm[norm > 0, None]
     return mean_defined((unit @ unit.T)[pairs(len(unit))])
@@ -152,8 +152,6 @@ def inter_method(values: np.ndarray) -> float:
 
 def internal_consistency(values: np.ndarray, twin: np.ndarray) -> float:
     """Internal consistency of two metrics meant to measure one thing: mean over images of the Spearman correlation over explainers.
-
-    Tomsett et al. 2020, section "internal consistency reliability".
 
     Args:
         values: (E, N) of the one metric.

@@ -70,10 +70,9 @@ def draw_resamples(
 
 def _counts(rng: np.random.Generator, size: int, resamples: int) -> np.ndarray:
     """How often each of `size` units is drawn, (resamples + 1, size); all ones in row 0."""
-    counts = np.ones((resamples + 1, size))
-    for row in counts[1:]:
-        row[:] = np.bincount(rng.integers(0, size, size), minlength=size) if size else 0
-    return counts
+    places = rng.integers(0, max(1, size), (resamples, size)) + size * np.arange(resamples)[:, None]
+    counts = np.bincount(places.ravel(), minlength=resamples * size).reshape(resamples, size)
+    return np.concatenate([np.ones((1, size)), counts])
 
 
 def corrected_intervals(found: np.ndarray, confidence: float = CONFIDENCE) -> np.ndarray:
@@ -109,9 +108,9 @@ def rank_intervals(found: np.ndarray, confidence: float = CONFIDENCE) -> np.ndar
     .. math:: \tau \pm \max(|G^{-1}(\alpha / 2) - \tau|, |G^{-1}(1 - \alpha / 2) - \tau|)
 
     This is the union of the percentile interval and of its reflection about the estimate, the basic interval (Davison & Hinkley 1997,
-    Bootstrap Methods and their Application, chapter 5), cut at -1 and 1. Noise draws tau towards 0, and resamples add noise, so
-    percentile intervals miss a large tau, and intervals that shift by z0 exclude 0 for explainers that differ by noise alone
-    (docs/design/audit.md has the simulation).
+    Bootstrap Methods and their Application, equations 5.18 and 5.6), cut at -1 and 1. Noise draws tau towards 0, and resamples add noise,
+    so percentile intervals miss a large tau, and intervals that shift by z0 exclude 0 for explainers that differ by noise alone
+    (docs/design/audit_statistics.md has the simulation).
 
     Args:
         found: (R + 1, K) K correlations; row 0 is the estimate, the others are resamples.
