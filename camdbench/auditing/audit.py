@@ -192,8 +192,7 @@ def _measure(
     passes = Passes(options.draws, options.seed, options.players, options.cells, device)
     games = measure(runs, images, folder, progress, passes)
     logits = games["draws"]
-    names = dict.fromkeys((options.objective, *AGREEING))
-    truths = {name: truths_of(logits, runs, targets, name, options.players) for name in names}
+    truths = truths_of(logits, images, targets, passes, list(dict.fromkeys((options.objective, *AGREEING))))
     main = truths[options.objective]
     halves = np.stack([shares_positive([own.half(place) for own in main], targets) for place in (0, 1)])
     shares = map_shares(runs, images.masks, options.cells)
@@ -208,8 +207,8 @@ def _tables(
 ) -> AuditTables:
     values = {metric: runs.values(metric) for metric in runs.metrics}
     tolerances = {metric: tie_tolerance(metric_fact(metric, "unit", runs.about), own) for metric, own in values.items()}
-    share_map = np.full(next(iter(values.values())).shape, np.nan) if measured is None else measured.shares.share
-    same_as = _same(runs, share_map, values, tolerances)
+    share_map = None if measured is None else measured.shares.share
+    same_as = same_explainers(runs.explainers, share_map, list(values.values()), list(tolerances.values()))
     audited = Audited(explainers=runs.explainers, networks=runs.models, sets=runs.sets, same_as=same_as, recipes=runs.recipes)
     kept = audited.distinct("real")
     settings: dict[str, int] = {"resamples": options.resamples, "seed": options.seed}
@@ -218,7 +217,7 @@ def _tables(
     meta = meta_table(values, kept, runs, others["minor"], others["disruptive"]) if others["minor"] else pd.DataFrame()
     missing = missing_values(runs)
     empty, notes = pd.DataFrame(), _notes(runs, options, audited, measured)
-    if measured is None:
+    if measured is None or share_map is None:
         metrics = _with_facts(runs, reliability)
         return AuditTables(folder.root, empty, empty, metrics, empty, agreement, meta, notes, tuple(missing))
     main = measured.share_true[options.objective]
@@ -261,12 +260,6 @@ def _networks(runs: AuditedRuns, options: AuditOptions, measured: _Measured) -> 
         return found
     shares = [mean_defined(own.object_share(measured.images.masks)) for own in measured.cells]
     return found.assign(cell_reliability=[mean_defined(own.reliability) for own in measured.cells], cell_share=shares)
-
-
-def _same(runs: AuditedRuns, share_map: np.ndarray, values: dict[str, np.ndarray], tolerances: dict[str, float]) -> list[str]:
-    """The earlier explainer that each one equals on every image: by shares and values, or by values alone if there are no shares."""
-    compared = share_map if not np.isnan(share_map).all() else np.zeros_like(share_map)
-    return same_explainers(runs.explainers, compared, list(values.values()), list(tolerances.values()))
 
 
 def _with_facts(runs: AuditedRuns, table: pd.DataFrame) -> pd.DataFrame:

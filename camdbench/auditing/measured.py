@@ -14,6 +14,7 @@ from camdbench.auditing.cell_truth import CellTruth, cell_truth_of, measure_cell
 from camdbench.auditing.coalition_logits import measure_all_logits
 from camdbench.auditing.open_runs import AuditedRuns
 from camdbench.auditing.rank_correlation import spearman_rows
+from camdbench.auditing.reference_draws import reference_classes
 from camdbench.auditing.truth import Objective, Truth, truth_of
 from camdbench.auditing.truth_files import AuditFolder, Game
 from camdbench.core.errors import UsageError
@@ -156,13 +157,18 @@ def measure(
 
 
 def truths_of(
-    logits: Sequence[np.ndarray], runs: AuditedRuns, targets: np.ndarray, objective: Objective, players: Sequence[str]
-) -> list[Truth]:
-    """Truth of each network for one objective; targets are (M, N)."""
-    return [
-        truth_of(own, np.maximum(classes, 0), objective, ids=runs.images, players=players)
-        for own, classes in zip(logits, targets, strict=True)
-    ]
+    logits: Sequence[np.ndarray], images: AuditImages, targets: np.ndarray, passes: Passes, objectives: Sequence[Objective]
+) -> dict[Objective, list[Truth]]:
+    """Truth of each network by objective; targets are (M, N)."""
+    strata = reference_classes(images.data, images.indices, passes.draws, passes.seed)
+    ids = [images.data.ids[index] for index in images.indices]
+    return {
+        objective: [
+            truth_of(own, np.maximum(classes, 0), objective, ids=ids, players=passes.players, strata=strata)
+            for own, classes in zip(logits, targets, strict=True)
+        ]
+        for objective in objectives
+    }
 
 
 def cell_truths_of(

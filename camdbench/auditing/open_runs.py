@@ -80,17 +80,19 @@ class AuditedRuns:
 
     @cached_property
     def explainers(self) -> tuple[str, ...]:
-        """Specs of the E explainers of which every network has maps or values, in the order of the runs."""
-        found = [set(own.loc[own["explainer"] != _NONE, "explainer"]) for _, own in self.pooled.cells.keys.groupby("model")]
-        return tuple(name for name in self._named("explainers") if all(name in own for own in found))
+        """Specs of the E explainers of which every network has values, in the order of the runs."""
+        return self._of_every_network("explainer")
 
     @cached_property
     def metrics(self) -> tuple[str, ...]:
         """Specs of the metrics of maps with a direction, of which every network has values."""
+        return tuple(name for name in self._of_every_network("metric") if metric_fact(name, "higher_is_better", self.about) is not None)
+
+    def _of_every_network(self, kind: str) -> tuple[str, ...]:
         keys = self.pooled.cells.keys
-        found = [set(own["metric"]) for _, own in keys[keys["explainer"] != _NONE].groupby("model")]
-        directed = [name for name in self._named("metrics") if metric_fact(name, "higher_is_better", self.about) is not None]
-        return tuple(name for name in directed if all(name in own for own in found))
+        maps = keys[keys["explainer"] != _NONE]
+        found = [set(maps.loc[maps["model"] == model, kind]) for model in self.models]
+        return tuple(name for name in self._named(f"{kind}s") if all(name in own for own in found))
 
     def _named(self, kind: str) -> list[str]:
         """Names of a kind in the order of the runs."""
