@@ -60,6 +60,7 @@ class Network(NamedTuple):
     "--shard", default="0/1", show_default=True, help="Share of the networks, K/N from 0/N; it trains and runs, and audits nothing."
 )
 @click.option("--small", is_flag=True, help="A trial of minutes: few networks, images and explainers.")
+@click.option("--audit-only", is_flag=True, help="Audit the runs that are there, perhaps of earlier code, and compute nothing else.")
 @click.option("--estimate", is_flag=True, help="Print the estimate and stop.")
 def main(
     study: str,
@@ -70,6 +71,7 @@ def main(
     groups: str | None,
     shard: str,
     small: bool,
+    audit_only: bool,
     estimate: bool,
 ) -> None:
     """Train, run and audit."""
@@ -77,10 +79,11 @@ def main(
     own = networks_of(plan)
     part = parse_shard(shard)
     mine = [network for place, network in enumerate(own) if place % part.count == part.index]
-    print_estimate(plan, mine, out)
+    if not audit_only:
+        print_estimate(plan, mine, out)
     if estimate:
         return
-    for network in mine:
+    for network in () if audit_only else mine:
         model = trained(network, plan, out)
         for group, settings in plan["groups"].items():
             started = time.monotonic()
@@ -186,8 +189,11 @@ def audited(plan: Mapping[str, Any], networks: Sequence[Network], out: Path) -> 
     """The tables over all families and groups of metrics."""
     found: dict[str, list[pd.DataFrame]] = {file: [] for file in TABLES}
     for family in dict.fromkeys(network.family for network in networks):
-        own = [network for network in networks if network.family == family]
         for group in plan["groups"]:
+            own = [one for one in networks if one.family == family and (run_folder(out, one, group) / "run.json").is_file()]
+            if not own:
+                print(f"no run of family {family}, group {group}")
+                continue
             tables = camdbench.audit(
                 [run_folder(out, network, group) for network in own],
                 draws=plan["draws"],
@@ -203,6 +209,8 @@ def audited(plan: Mapping[str, Any], networks: Sequence[Network], out: Path) -> 
                     table = table[table["model"] == "*"]
                 named = table.assign(**{name: value for name, value in facts.items() if name not in table})
                 found[file].append(named[[*facts, *(name for name in table if name not in facts)]])
+    if not all(found.values()):
+        raise click.UsageError(f"--out = {out}: no finished run; run without --audit-only")
     revision = git_revision() or ""
     return {file: pd.concat(parts, ignore_index=True).assign(revision=revision) for file, parts in found.items()}
 
