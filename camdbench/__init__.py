@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from camdbench.models.zero_shot import zero_shot
     from camdbench.models.zoo import load_classifier
     from camdbench.papers.reproduce import reproduce
+    from camdbench.reporting.audit_report import audit
     from camdbench.reporting.report import report
     from camdbench.runner.config import RunConfig
     from camdbench.runner.evaluate import evaluate
@@ -73,6 +74,7 @@ _HOME = {  # public name -> module that holds it; imported on first use, so that
     "Trace": "explainers.common.trace",
     "TrainingStep": "trainer.step",
     "UsageError": "core.errors",
+    "audit": "reporting.audit_report",
     "cam": "explainers.common.foreign_objects",
     "captum": "explainers.common.foreign_objects",
     "check": "tables.golden",
@@ -124,6 +126,7 @@ __all__ = [
     "Trace",
     "TrainingStep",
     "UsageError",
+    "audit",
     "cam",
     "captum",
     "check",

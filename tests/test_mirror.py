@@ -13,6 +13,10 @@ PACKAGE = Path(camdbench.__file__).parent
 
 # Modules that a test module reaches in another way: through a command, or through the function that calls them.
 ELSEWHERE = {
+    "cli/audit.py": "auditing/test_audit.py",
+    "auditing/audit_tables.py": "auditing/test_audit.py",
+    "auditing/measured.py": "auditing/test_audit.py",
+    "reporting/audit_report.py": "auditing/test_audit.py",
     "cli/compare.py": "tables/test_comparison_tables.py",
     "cli/diff.py": "tables/test_protocol_diff.py",
     "core/difference.py": "core/test_registry.py",

@@ -15,6 +15,7 @@ from camdbench.core import registries
 from camdbench.core.cost import Cost
 from camdbench.core.errors import UsageError
 from camdbench.core.facts import arrow
+from camdbench.core.metric_audit import audit_lines
 from camdbench.core.references import has_reference
 from camdbench.core.registry import Registry
 from camdbench.core.registry_entry import Entry
@@ -110,6 +111,7 @@ def _describe(entry: Entry[Any]) -> dict[str, Any]:
         {"name": entry.name, "summary": entry.summary}
         | asdict(entry.facts)
         | _cost(entry)
+        | _audit(entry)
         | {"wraps": entry.wraps, "options": given, "doc": entry.doc, "module": entry.module}
     )
 
@@ -121,6 +123,12 @@ def _cost(entry: Entry[Any]) -> dict[str, Any]:
         return {}
     switches = [option.name for option in entry.options if isinstance(option.default, bool)]
     return {"cost": cost.describe(switches)} | ({} if entry.wraps else {"passes": str(cost.passes(entry.defaults()))})
+
+
+def _audit(entry: Entry[Any]) -> dict[str, Any]:
+    """Lines of the published audit of a metric; empty for other entries and without an audit."""
+    lines = audit_lines(entry.name) if hasattr(entry.facts, "higher_is_better") else []
+    return {"audit": lines} if lines else {}
 
 
 def _torchvision() -> list[dict[str, Any]]:
@@ -172,6 +180,9 @@ def _print_details(entry: dict[str, Any]) -> None:
     for key, value in entry.items():
         if key == "protocols":
             _print_protocols(value)
+        elif key == "audit":
+            for line in value:
+                echo(f"{key:<18}{line}")
         elif key == "differs":
             for other in value:
                 echo(f"{'differs':<18}{other['who']}: {other['what']}" + (f"; {other['effect']}" if other["effect"] else ""))

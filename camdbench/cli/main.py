@@ -35,6 +35,7 @@ COMMANDS = {
     "data": "data",
     "diff": "diff",
     "compare": "compare",
+    "audit": "audit",
     "report": "report",
     "figures": "figures",
     "completion": "completion",

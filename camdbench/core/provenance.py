@@ -32,10 +32,10 @@ def versions() -> dict[str, str]:
 
 
 @cache
-def code_hash() -> str:
-    """SHA-256 (16 hex digits) of the source files that determine values."""
+def code_hash(*further: str) -> str:
+    """SHA-256 (16 hex digits) of the source files that determine values, and of `further` folders of the package."""
     digest = hashlib.sha256()
-    for part in _SCIENCE:
+    for part in (*_SCIENCE, *further):
         for file in sorted((_ROOT / part).rglob("*.py")):
             digest.update(file.relative_to(_ROOT).as_posix().encode() + b"\0" + file.read_bytes())
     return digest.hexdigest()[:16]

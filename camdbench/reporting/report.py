@@ -104,7 +104,7 @@ def report(
         chosen = choose(shown, count, tuple(image_ids))
         reason = reason_against(shown) if pictures is None else ""
         found, notes = pictures_of(shown, chosen, data_root, place) if (pictures is None and not reason) or pictures else ({}, [reason])
-        text, data = _page(shown, chosen, found, [*filter(None, notes)], in_files=place.in_files)
+        text, data = _page(shown, chosen, found, [*filter(None, notes)], place)
         place.write(text, data)
     return ReportPage(place.page)
 
@@ -116,7 +116,11 @@ def _place(shown: Sequence[ReportRun], out: str | Path | None, *, in_files: bool
 
 
 def _page(
-    shown: Sequence[ReportRun], chosen: ImageChoice, pictures: Mapping[str, Mapping[str, Any]], notes: Sequence[str], *, in_files: bool
+    shown: Sequence[ReportRun],
+    chosen: ImageChoice,
+    pictures: Mapping[str, Mapping[str, Any]],
+    notes: Sequence[str],
+    place: OneFile | InFolder,
 ) -> tuple[str, str]:
     """The page, and the data in it."""
     parts = [_of_run(run, chosen) for run in shown]
@@ -133,12 +137,12 @@ def _page(
         command="" if pair else image_command(shown[0].about),
     )
     page = render(
-        in_files=in_files,
+        in_files=place.in_files,
         run=" · ".join(run.title for run in shown),
         results=[table for part in parts for table in part.results],
         failures=[own for part in parts for own in part.failures],
         cards=merged_cards(shown),
-        provenance=[provenance(run) for run in shown],
+        provenance=[provenance(run, place.page.parent) for run in shown],
         sections=[own for own in SECTIONS if {"pair": pair, **numbers}.get(own[0], True)],
         numbers=numbers,
         pair=pair,

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from camdbench.core.registries import datasets
@@ -29,6 +31,7 @@ class Provenance:
         again: lines of a shell that make the run again; empty if the record does not hold enough.
         lost: a sentence on lost sessions; empty if there is none.
         sessions: by start: command, and how and where each ran.
+        audits: address of each audit that lies in a folder of the run, relative to the page, by its name.
     """
 
     run: str
@@ -36,12 +39,22 @@ class Provenance:
     again: str
     lost: str
     sessions: list[Card]
+    audits: Mapping[str, str]
 
 
-def provenance(run: ReportRun) -> Provenance:
-    """Return the provenance of a run, from its record and its sessions."""
+def provenance(run: ReportRun, beside: Path) -> Provenance:
+    """Return the provenance of a run, from its record and its sessions; `beside` is the folder of the page."""
     about = run.about
-    return Provenance(run.title, dict(_hashes(about)), "\n".join(_again(run)), lost_line(about["sessions"]), _sessions(about))
+    lost, again = lost_line(about["sessions"]), "\n".join(_again(run))
+    return Provenance(run.title, dict(_hashes(about)), again, lost, _sessions(about), dict(_audits(run, beside)))
+
+
+def _audits(run: ReportRun, beside: Path) -> Iterator[tuple[str, str]]:
+    page = beside.resolve()
+    for folder in run.pooled.folders:
+        file = folder.resolve() / "audit" / "audit.md"
+        if file.is_file() and page.is_relative_to(folder.resolve()):  # from elsewhere, the address would name folders of this machine
+            yield f"{folder.name}/audit/audit.md", Path(os.path.relpath(file, page)).as_posix()
 
 
 def _hashes(about: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

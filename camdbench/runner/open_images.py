@@ -36,17 +36,32 @@ def open_images(run: str | Path, about: Mapping[str, Any], data_root: str | Path
         UsageError: the data set is not there, or was an object of a Python session.
         CamdbenchError: a function of the user's raises.
     """
+    with _opened_resources(run, about, data_root, {}) as resources:
+        yield resources.all_images
+
+
+@contextmanager
+def open_models(run: str | Path, about: Mapping[str, Any], *, device: str = "auto") -> Generator[Resources]:
+    """The models and the data set of a run, opened inside the context when they are asked for; arguments and errors as of `open_images`."""
+    with _opened_resources(run, about, None, {"device": device}, models=True) as resources:
+        yield resources
+
+
+@contextmanager
+def _opened_resources(
+    run: str | Path, about: Mapping[str, Any], data_root: str | Path | None, execution: Mapping[str, Any], *, models: bool = False
+) -> Generator[Resources]:
     file = Path(run, "run.yaml")
     stated = {**about["config"], **(read_config(file) if file.is_file() else {})}
     for plugin in stated.get("plugins", ()):
         load_plugin(plugin)
     options = {name: stated[name] for name in _OF_DATA if stated.get(name) is not None}
     options |= {} if data_root is None else {"data_root": str(data_root)}
-    if _is_prepared_by_models(options):
+    if models or _is_prepared_by_models(options):
         options |= {name: stated[name] for name in _OF_MODELS if stated.get(name) is not None}
     refuse_objects(options)
-    with opened(with_data_options(options, None), None) as (canonical, found):
-        yield (found or Resources()).bind(check_config(make_config(RunConfig, canonical), found)).all_images
+    with opened(with_data_options(options | dict(execution), None), None) as (canonical, found):
+        yield (found or Resources()).bind(check_config(make_config(RunConfig, canonical), found))
 
 
 def _is_prepared_by_models(options: Mapping[str, Any]) -> bool:

@@ -45,6 +45,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "figures": ("figures", "made", "--out", "out"),
     "check": ("check", "made", "--against", "out/golden.csv", "--update"),
     "summarise": ("summarise", "made"),
+    "audit": ("audit", "made", "--draws", "8", "--resamples", "2", "-q", *DEVICE, "--out", "out"),
 }
 KINDS = {  # what each command writes
     "run": "run.json mine.py SHA256SUMS run.yaml sessions .pt .safetensors curves usage rows summary.csv summary.md summary.tex",
@@ -56,6 +57,7 @@ KINDS = {  # what each command writes
     "explain": "cat-gradcam.png cat.npz gallery.png report.html",
     "check": "golden.csv",
     "summarise": "summary.csv summary.md summary.tex",
+    "audit": "audit.json draws-00000.safetensors truth.parquet metrics.csv audit.png audit.md",
 }
 PROBE = """name: tiny-probe
 model: shortcuts-ce

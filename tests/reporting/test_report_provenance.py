@@ -30,7 +30,7 @@ def run(tmp_path: Path) -> Path:
 
 def test_a_run_is_made_again_by_the_lines_of_its_page(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     [shown] = open_runs([run])
-    own = provenance(shown)
+    own = provenance(shown, run)
     _, pins, command = own.again.splitlines()
     versions = load_run(run)["sessions"][0]["versions"]
     assert shlex.split(pins)[:2] == ["pip", "install"]
@@ -44,6 +44,16 @@ def test_a_run_is_made_again_by_the_lines_of_its_page(run: Path, tmp_path: Path,
     assert own.hashes["weights of shortcuts-ce"] == about["models"]["shortcuts-ce"]["weights_hash"]
     assert own.hashes["code of camdbench"] == about["code"]
     assert own.sessions[0].facts["how it ended"] == "finished"
+
+
+def test_an_audit_in_the_folder_of_the_run_is_linked(run: Path, tmp_path: Path):
+    [shown] = open_runs([run])
+    assert provenance(shown, run).audits == {}
+    camdbench.audit(run, truth="none", resamples=2, progress=False)
+    assert provenance(shown, run).audits == {"run/audit/audit.md": "audit/audit.md"}
+    assert provenance(shown, run / "report").audits == {"run/audit/audit.md": "../audit/audit.md"}
+    assert provenance(shown, tmp_path).audits == {}
+    assert '<a href="audit/audit.md">run/audit/audit.md</a>' in camdbench.report(run, images=0).file.read_text()
 
 
 def test_lost_sessions_and_missing_jobs_are_named(run: Path):
