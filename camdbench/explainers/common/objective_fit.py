@@ -1,0 +1,26 @@
+"""Which objectives an explainer explains."""
+
+from __future__ import annotations
+
+from camdbench.core.registries import explainers
+from camdbench.core.spec import Spec
+from camdbench.functional.objectives import Objective
+
+
+def why_not(spec: Spec, objective: Objective, *, linear: bool) -> str:
+    """Why an explainer, or one that it wraps, does not explain an objective, with the fix; empty if it does.
+
+    Args:
+        spec: checked spec.
+        objective: the objective.
+        linear: whether it is affine in the logits.
+    """
+    if objective.is_logit:
+        return ""
+    for part in spec.walk():
+        takes = explainers.get(part.name).facts.objective if part.name in explainers else "any"
+        if takes == "logit":
+            return f"{part.name} explains the logit of the class by its definition, not {objective.name}; use objective logit"
+        if takes == "linear" and not linear:
+            return f"{part.name} needs an objective linear in the logits, which {objective.name} is not; use gradcam, or objective logit"
+    return ""
