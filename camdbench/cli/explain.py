@@ -38,6 +38,12 @@ from camdbench.cli.output import FINISHED_WITH_FAILURES
     help="Class to explain: predicted, runner_up, least_likely, a class index or a class name.",
 )
 @click.option(
+    "--objective",
+    default="logit",
+    show_default=True,
+    help="What is explained of it: logit, probability, log_odds, margin(second), margin(CLASS), sum, rest; [NAME=]FILE.py:FUNCTION.",
+)
+@click.option(
     "-m",
     "--metrics",
     default="ad,ag,ai",
@@ -81,6 +87,7 @@ def command(images: tuple[str, ...], model: str, out: str, as_json: bool, **give
     \b
     camdbench explain chelsea --explainers gradcam,opticam
     camdbench explain cat.jpg dog.jpg --model resnet50 --weights resnet50.pth --target runner_up
+    camdbench explain chelsea --explainers gradcam,rise --objective 'margin(second)'
     """
     from camdbench.models.optimised import optimised
     from camdbench.models.zoo import load_classifier

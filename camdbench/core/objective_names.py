@@ -43,6 +43,13 @@ class ObjectiveName(NamedTuple):
         return self.kind not in ("similarity", "region")
 
 
+def explained_by(objective: ObjectiveName | None) -> tuple[str, ...]:
+    """Kinds of `ExplainerFacts.objective` whose explainers explain an objective; None: a function."""
+    if objective is None or not objective.is_linear:
+        return ("any",)
+    return ("any", "linear", "logit") if objective.kind == DEFAULT else ("any", "linear")
+
+
 def parse_objective(text: object) -> ObjectiveName:
     """The objective that a text names.
 

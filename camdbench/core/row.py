@@ -20,6 +20,7 @@ class Row(NamedTuple):
         model: name of the classifier, with its weights.
         explainer: canonical spec of the explainer; `none` for a metric with model scope.
         target_rule: rule that chooses the explained class: label, predicted, runner_up, least_likely or an index.
+        objective: scalar of that class that is explained: logit, probability, …, or the name of a function.
         target: index of the explained and scored class; -1 if unknown.
         metric: canonical spec of the metric.
         protocol: name of the protocol.
@@ -38,6 +39,7 @@ class Row(NamedTuple):
     model: str
     explainer: str
     target_rule: str
+    objective: str
     target: int
     metric: str
     protocol: str

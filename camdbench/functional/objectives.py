@@ -117,9 +117,7 @@ class Objective:
             raise UsageError(f"objective {self.name}: raises {type(error).__name__}: {first_line(error)}") from error
         if not isinstance(found, Tensor) or found.numel() != 1 or not found.is_floating_point():
             what = f"shape {tuple(found.shape)}, {found.dtype}" if isinstance(found, Tensor) else type(found).__name__
-            raise UsageError(
-                f"objective {self.name}: returns {what}; return one number, as a tensor made from the logits (C,) of one image"
-            )
+            raise UsageError(f"objective {self.name}: returns {what}; return one number, a tensor made from the logits (C,) of an image")
         return found.reshape(())
 
 
@@ -146,9 +144,7 @@ def check_function(objective: Objective, logits: Tensor) -> None:
     if not bool(found.isfinite().all()):
         raise UsageError(f"objective {objective.name}: returns {found[~found.isfinite()][0].item()}; return a finite number")
     if not torch.equal(found, again):
-        raise UsageError(
-            f"objective {objective.name}: returns another value for the same image when asked again; it must depend on its input alone"
-        )
+        raise UsageError(f"objective {objective.name}: returns another value for the same image when called again; use its input alone")
 
 
 def _check_indices(name: str, classes: Sequence[int], count: int) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from camdbench.core.errors import UsageError
 from camdbench.core.network_options import BatchMates, Optimize, Output
+from camdbench.core.objective_names import explained_by, parse_objective
 from camdbench.core.precision import Precision
 from camdbench.core.registries import (
     NO_EXPLAINER,
@@ -80,6 +81,14 @@ class RunConfig:
     target: Annotated[
         str | int, Setting("Class to explain and score: label, predicted, runner_up, least_likely or a class index.", metavar="TARGET")
     ] = "label"
+    objective: Annotated[
+        str,
+        Setting(
+            "What is explained of that class: logit, probability, log_odds, margin(second), margin(CLASS), sum, sum(CLASS, …), rest; or "
+            "[NAME=]FILE.py:FUNCTION of the logits of one image.",
+            metavar="OBJECTIVE",
+        ),
+    ] = "logit"
     limit: Annotated[int | None, Setting("Use the first N images.", ge=1, default_help="64 of the embedded data set, else all")] = None
     sample: Annotated[int | None, Setting("Use N images drawn at random by --seed; fewer are a subset of more.", ge=1)] = None
     image_ids: Annotated[File | None, Setting("File with the ids of the images, one per line.", role="resource", metavar="FILE")] = None
@@ -199,6 +208,7 @@ def check_config(config: RunConfig, resources: Resources | None = None) -> Reque
 
     maps = None if resources is None or resources.maps is None else str(resources.maps)
     made_before = resources is not None and (maps is not None or resources.map_source is not None)
+    objective, kinds = _check_objective(config, resources, made_before=made_before)
     config, models = _check_models(config, resources)
     spec, split, gives = _check_dataset(config, resources)
     scores = parse_metrics(config.metrics, gives, explains=not made_before)
@@ -210,7 +220,7 @@ def check_config(config: RunConfig, resources: Resources | None = None) -> Reque
         if made_before and not isinstance(named, str) and any(parse_spec(name).name not in explainers for name in named):
             chosen = tuple(map(parse_spec, named))  # of a run with own explainers
         else:
-            chosen = parse_explainers(named, gives)
+            chosen = parse_explainers(named, gives, kinds)
     given = tuple(parse_map_name(name, "--maps") for name in _names_of_maps(config, resources))
     if twice := set(given) & set(chosen):
         raise UsageError(f"--maps {twice.pop()}: an explainer of the run has this name; choose another name")
@@ -229,6 +239,7 @@ def check_config(config: RunConfig, resources: Resources | None = None) -> Reque
         dataset=str(spec),
         split=split,
         target=check_target_rule(config.target),
+        objective=objective,
         shard=None if config.shard is None else str(parse_shard(config.shard)),
         limit=_limit(config, spec, resources),
         data_root=_text(config.data_root),
@@ -239,6 +250,14 @@ def check_config(config: RunConfig, resources: Resources | None = None) -> Reque
     )
     normalisation = None if resources is None else resources.map_normalisation
     return Request(canonical, (*chosen, *given), scores, models, spec, split, str(canonical.target), maps, normalisation, given=given)
+
+
+def _check_objective(config: RunConfig, resources: Resources | None, *, made_before: bool) -> tuple[str, tuple[str, ...]]:
+    """The objective in canonical spelling, and the kinds of explainers that explain it."""
+    if (resources is not None and resources.objective is not None) or made_before:
+        return config.objective, explained_by(None)
+    named = parse_objective(config.objective)
+    return str(named), explained_by(named)
 
 
 def _names_of_maps(config: RunConfig, resources: Resources | None) -> tuple[str, ...]:

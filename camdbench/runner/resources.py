@@ -24,7 +24,9 @@ from camdbench.datasets.own.of_model import OfModel
 from camdbench.datasets.own_data import to_dataset
 from camdbench.datasets.samples import Batch, Dataset, Sample, batches
 from camdbench.datasets.subsets import select_images, shuffled
+from camdbench.explainers.common.own_objectives import read_objective
 from camdbench.explainers.common.saliency import saliency
+from camdbench.functional.objectives import LOGIT, Objective
 from camdbench.models.classifier import Classifier
 from camdbench.models.devices import pick_device
 from camdbench.models.huggingface_zoo import is_zero_shot, with_absolute_folders
@@ -61,6 +63,8 @@ class Resources:
         places: references of own models with absolute paths, from which a worker makes them.
         data_options: options of `camdbench.data` beside that reference.
         dataset_place: reference of the data set with an absolute path; empty for objects.
+        objective: a user's objective; None: the one that the request names.
+        objective_place: reference of its function with an absolute path; empty for objects.
     """
 
     models: Mapping[str, Classifier] = field(default_factory=dict[str, Classifier])
@@ -76,6 +80,8 @@ class Resources:
     places: Mapping[str, str] = field(default_factory=dict[str, str])
     dataset_place: str = ""
     data_options: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    objective: Objective | None = None
+    objective_place: str = ""
     _loaded: dict[str, Classifier] = field(default_factory=dict[str, Classifier], init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -94,7 +100,8 @@ class Resources:
         config = replace(asked.config, device=self.device, maps=maps, **found)
         models = tuple(_absolute(name) if Path(name).is_file() else with_absolute_folders(name) for name in asked.models)
         place = replace(asked, config=config, models=models, dataset=_with_absolute_masks(asked.dataset), maps=_absolute(asked.maps))
-        return replace(self, place=place, models={name: own for name, own in self.models.items() if name not in self.places})
+        kept = {name: own for name, own in self.models.items() if name not in self.places}
+        return replace(self, place=place, models=kept, objective=None if self.objective_place else self.objective)
 
     @property
     def checked_request(self) -> Request:
@@ -193,6 +200,15 @@ class Resources:
     def reference_images(self) -> ReferenceImages:
         """Images for metrics that compare with other images, drawn from the whole data set."""
         return ReferenceImages(self.all_images, seed=self.checked_request.config.seed, target=self.checked_request.target_rule)
+
+    @cached_property
+    def explained_objective(self) -> Objective:
+        """What is explained of an image; the function of a reference is loaded in a worker. The logit for maps made before."""
+        if self.objective is not None:
+            return self.objective
+        if self.maps is not None or self.map_source is not None:
+            return LOGIT
+        return read_objective(self.objective_place or self.checked_request.config.objective)[0]
 
     @cached_property
     def joint_maps(self) -> dict[Spec, JointMaps]:

@@ -191,7 +191,7 @@ def _opened(
         load_plugin(plugin)
     chosen, resources = _with_maps(with_data_options(read | dict(options), None if "dataset" in given else RunConfig.dataset), resources)
     refuse_objects(chosen)
-    if all(map(is_named, (chosen.get(name) for name in ("explainers", "metrics", "models", "dataset")))):
+    if all(map(is_named, (chosen.get(name) for name in ("explainers", "metrics", "models", "dataset", "objective")))):
         yield check_config(make_config(RunConfig, chosen), resources), resources
         return
     from camdbench.runner.door import opened  # imports torch
@@ -212,7 +212,7 @@ def read_config(config: RunConfig | Mapping[str, Any] | str | Path | None) -> di
     options = read_fields(file, "config =", "explainers: gradcam")
     paths = {item.name for item in fields_of(RunConfig) if item.setting.role == "resource"} | {"out"}
     found = {name: str(file.parent / value) if name in paths and isinstance(value, str) else value for name, value in options.items()}
-    for name in ("explainers", "metrics", "models", "dataset"):
+    for name in ("explainers", "metrics", "models", "dataset", "objective"):
         if name in found:
             found[name] = relative_to(file.parent, found[name])
     if isinstance(dataset := found.get("dataset"), str):

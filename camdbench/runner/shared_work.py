@@ -143,7 +143,7 @@ class SharedWork:
         assert self._others is not None
         for batch in self._others.batches(count, len(self._trace.images)):
             moved = batch.to(self._trace.images.device)
-            how = {"seed": self._trace.seed, "objective": self._trace.objective}
+            how: dict[str, Any] = {"seed": self._trace.seed, "objective": self._trace.objective}
             as_is = Trace(self._trace.classifier, moved, target=self._others.target, **how)
             images = change(moved.images, [generator_for(self._trace.seed, name, purpose) for name in batch.ids])
             yield as_is.of(replace(moved, images=images))

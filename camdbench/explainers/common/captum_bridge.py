@@ -39,6 +39,10 @@ def attributed(trace: Trace, call: Attribution, inputs: Tensor | None = None) ->
     layout = _checked_layout(trace, call)
     given = inputs if inputs is not None else classifier.normalised(trace.images) if _is_lrp(call) else trace.images
     own_score = not trace.objective.is_logit
+    if own_score and call.attribution is not None:
+        raise NotApplicable(
+            f"captum:{call.name}: the object explains the logit of the class; give the class: camdbench.captum({call.name})"
+        )
     alone = call.draws or own_score or call.of_image is not None or (classifier.batch_mates == "alone" and layout is not None)
     rows = [slice(index, index + 1) for index in range(len(given))] if alone else [slice(None)]
     found = list[Tensor]()
@@ -51,14 +55,13 @@ def attributed(trace: Trace, call: Attribution, inputs: Tensor | None = None) ->
         attribution = call.attribution if call.attribution is not None else _make(trace, call, explained or classifier)
         arguments = dict(call.options) if call.attribution is not None else _arguments(trace, call, attribution)
         for row in rows:
-            own = call.of_image(trace, row.start) if call.of_image is not None else {}
+            target = None if own_score else targets[row]
             if explained is not None:
                 explained.index = row.start
+            own = call.of_image(trace, row.start) if call.of_image is not None else {}
             seed = trace.random(row.start or 0, f"captum:{call.name}").initial_seed() % 2**32
             with _seeded(seed, given.device), lrp_rules(classifier.network) if _is_lrp(call) else ExitStack():
-                found.append(
-                    _attribute(attribution, call.name, given[row].detach(), None if own_score else targets[row], {**arguments, **own})
-                )
+                found.append(_attribute(attribution, call.name, given[row].detach(), target, {**arguments, **own}))
     return _as_maps(call, torch.cat(found).detach(), layout)
 
 

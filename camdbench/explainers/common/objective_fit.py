@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+from camdbench.core.errors import UsageError
 from camdbench.core.registries import explainers
 from camdbench.core.spec import Spec
 from camdbench.functional.objectives import Objective
+
+
+def check_fit(spec: Spec, objective: Objective, *, linear: bool) -> None:
+    """Refuse an explainer that does not explain an objective; arguments as of `why_not`.
+
+    Raises:
+        UsageError: with the reason and the fix.
+    """
+    if reason := why_not(spec, objective, linear=linear):
+        raise UsageError(f"--objective = {objective.name}: {reason}")
 
 
 def why_not(spec: Spec, objective: Objective, *, linear: bool) -> str:

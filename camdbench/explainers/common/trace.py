@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -99,7 +99,7 @@ class Trace(ImagePasses):
         """
         copy, targets, rivals = float64_copy(self.classifier), self.targets, self._rivals
         try:
-            how = {"layer": self._layer, "seed": self.seed, "objective": self.objective}
+            how: dict[str, Any] = {"layer": self._layer, "seed": self.seed, "objective": self.objective}
             exact = Trace(copy, self.batch.to(copy.device), target=targets.to(copy.device), **how)
             exact._given_rivals = None if rivals is None else rivals.to(copy.device)
             check_float64(lambda: exact.logits)
@@ -220,7 +220,7 @@ class Trace(ImagePasses):
 
     def _like(self, batch: Batch, target: str | int | Tensor, layer: str | None, classifier: Classifier | None = None) -> Trace:
         model = classifier or self.classifier
-        how = {"seed": self.seed, "differentiable": self.differentiable, "objective": self.objective}
+        how: dict[str, Any] = {"seed": self.seed, "differentiable": self.differentiable, "objective": self.objective}
         return Trace(model, batch, target=target, layer=layer, **how)
 
     def _pixel_gradients(self) -> tuple[Tensor, str]:
