@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import NamedTuple
 
 from camdbench.core.errors import UsageError, unknown
 
 DEFAULT = "logit"
 OBJECTIVES = ("logit", "probability", "log_odds", "margin", "sum", "rest", "similarity", "region")
-LINEAR = ("logit", "margin", "sum")  # in the logits
+LINEAR = ("logit", "margin", "sum", "similarity", "region")  # in the logits, of the last two in those that are made for them
 _CALL = re.compile(r"([A-Za-z_]+)\s*(?:\((.*)\))?", re.DOTALL)
 
 
@@ -39,8 +40,12 @@ class ObjectiveName(NamedTuple):
 
     @property
     def of_logits(self) -> bool:
-        """Whether it is a function of the logits."""
+        """Whether it is a function of the network's own logits."""
         return self.kind not in ("similarity", "region")
+
+    def in_folder(self, folder: Path) -> ObjectiveName:
+        """The objective with the path of its file from a folder."""
+        return self._replace(file=str(folder / self.file)) if self.file else self
 
 
 def explained_by(objective: ObjectiveName | None) -> tuple[str, ...]:

@@ -20,7 +20,6 @@ class Row(NamedTuple):
         model: name of the classifier, with its weights.
         explainer: canonical spec of the explainer; `none` for a metric with model scope.
         target_rule: rule that chooses the explained class: label, predicted, runner_up, least_likely or an index.
-        objective: scalar of that class that is explained: logit, probability, …, or the name of a function.
         target: index of the explained and scored class; -1 if unknown.
         metric: canonical spec of the metric.
         protocol: name of the protocol.
@@ -29,6 +28,7 @@ class Row(NamedTuple):
         status: ok, constant_map (scored, but the map is constant), undefined (the metric is undefined for the image),
             not_applicable or error.
         reason: reason if the status is not ok; else empty.
+        objective: scalar of the target class that is explained: logit, probability, …, or the name of a function.
     """
 
     run: str
@@ -39,7 +39,6 @@ class Row(NamedTuple):
     model: str
     explainer: str
     target_rule: str
-    objective: str
     target: int
     metric: str
     protocol: str
@@ -47,3 +46,4 @@ class Row(NamedTuple):
     value: float
     status: Status
     reason: str
+    objective: str = "logit"

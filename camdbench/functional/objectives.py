@@ -25,6 +25,7 @@ class Objective:
     - `margin`: :math:`z_y - z_k`, k a class or, as chosen on the unaltered image, the class of the largest other logit
     - `sum`: :math:`\sum_k z_k` over all classes or the given ones
     - `rest`: :math:`z_y + \log p_y`
+    - `similarity`, `region`: :math:`z_y` of a classifier that is made for it (`models.scored_outputs`)
 
     Attributes:
         name: text in rows.
@@ -69,7 +70,7 @@ class Objective:
         if kind == "sum":
             return (logits[:, list(classes)] if classes else logits).sum(1)
         own = logits.gather(1, targets[:, None]).squeeze(1)
-        if kind == "logit":
+        if kind in ("logit", "similarity", "region"):
             return own
         if kind == "margin":
             other = rivals if rivals is not None else torch.full_like(targets, classes[0])

@@ -21,7 +21,9 @@ from camdbench.explainers.common.explain import explain
 from camdbench.explainers.common.explanation import Explanation
 from camdbench.explainers.common.own_explainers import own_explainers
 from camdbench.explainers.common.own_objectives import read_objective
+from camdbench.explainers.common.scored_objectives import classifier_of, scored_objective
 from camdbench.functional.map_overlay import COLOURS, check_colours
+from camdbench.functional.objectives import Objective
 from camdbench.metrics.common.own_metrics import own_metrics
 from camdbench.models.classifier import Classifier
 from camdbench.models.photograph_note import photograph_note
@@ -90,6 +92,11 @@ def explain_images(
         UsageError: unknown name, or no image can be read.
     """
     check_colours(colours)
+    if (scored := scored_objective(objective)) is not None:
+        if target != "predicted":
+            raise UsageError(f"--target = {target}: --objective {scored} states what is explained; omit it")
+        classifier, target = classifier_of(classifier, scored, preprocess)
+        objective = Objective(str(scored), scored)
     transform = SpatialTransform(_preprocess(preprocess, size, classifier), size or classifier.input_size)
     with own_explainers(explainers) as chosen, own_metrics(metrics) as scored:
         explained, _ = read_objective(objective)
@@ -109,8 +116,8 @@ def explain_images(
         values = {spec: _values(classifier, batch, own, scored) for spec, own in found.items()}
         items = _items(classifier, images, found, values, out)
         pictures = write_files(images, found, items, out, colours)
-        what = str(target) if explained.is_logit else f"{target}, objective: {explained.name}"
-        text = explained_page(classifier, images, found, values, pictures, preprocess=transform.how, target=what)
+        about = str(target) if explained.is_logit else f"{target}, objective: {explained.name}"
+        text = explained_page(classifier, images, found, values, pictures, preprocess=transform.how, target=about)
         write_whole(out / "report.html", text)
         return ExplainedImages(items, damaged, found.refused, out / "report.html")
 

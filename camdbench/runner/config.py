@@ -84,8 +84,8 @@ class RunConfig:
     objective: Annotated[
         str,
         Setting(
-            "What is explained of that class: logit, probability, log_odds, margin(second), margin(CLASS), sum, sum(CLASS, …), rest; or "
-            "[NAME=]FILE.py:FUNCTION of the logits of one image.",
+            "What is explained of that class: logit, probability, log_odds, margin(second), margin(CLASS), sum, sum(CLASS, …), rest, "
+            "similarity(FILE), region(CLASS, FILE); or [NAME=]FILE.py:FUNCTION of the logits of one image.",
             metavar="OBJECTIVE",
         ),
     ] = "logit"
@@ -208,7 +208,7 @@ def check_config(config: RunConfig, resources: Resources | None = None) -> Reque
 
     maps = None if resources is None or resources.maps is None else str(resources.maps)
     made_before = resources is not None and (maps is not None or resources.map_source is not None)
-    objective, kinds = _check_objective(config, resources, made_before=made_before)
+    config, kinds = _check_objective(config, resources, made_before=made_before)
     config, models = _check_models(config, resources)
     spec, split, gives = _check_dataset(config, resources)
     scores = parse_metrics(config.metrics, gives, explains=not made_before)
@@ -239,7 +239,6 @@ def check_config(config: RunConfig, resources: Resources | None = None) -> Reque
         dataset=str(spec),
         split=split,
         target=check_target_rule(config.target),
-        objective=objective,
         shard=None if config.shard is None else str(parse_shard(config.shard)),
         limit=_limit(config, spec, resources),
         data_root=_text(config.data_root),
@@ -252,12 +251,18 @@ def check_config(config: RunConfig, resources: Resources | None = None) -> Reque
     return Request(canonical, (*chosen, *given), scores, models, spec, split, str(canonical.target), maps, normalisation, given=given)
 
 
-def _check_objective(config: RunConfig, resources: Resources | None, *, made_before: bool) -> tuple[str, tuple[str, ...]]:
-    """The objective in canonical spelling, and the kinds of explainers that explain it."""
+def _check_objective(config: RunConfig, resources: Resources | None, *, made_before: bool) -> tuple[RunConfig, tuple[str, ...]]:
+    """The configuration with the objective in canonical spelling and the class that it states, and the kinds of explainers for it."""
     if (resources is not None and resources.objective is not None) or made_before:
-        return config.objective, explained_by(None)
+        return config, explained_by(None)
     named = parse_objective(config.objective)
-    return str(named), explained_by(named)
+    config = replace(config, objective=str(named))
+    if not named.of_logits:
+        stated = str(named.classes[0] if named.classes else 1)  # of `models.scored_outputs`
+        if str(config.target) not in (RunConfig.target, stated):
+            raise UsageError(f"--target = {config.target}: --objective {named} states what is explained; omit it")
+        config = replace(config, target=stated)
+    return config, explained_by(named)
 
 
 def _names_of_maps(config: RunConfig, resources: Resources | None) -> tuple[str, ...]:

@@ -26,6 +26,7 @@ from camdbench.datasets.samples import Batch, Dataset, Sample, batches
 from camdbench.datasets.subsets import select_images, shuffled
 from camdbench.explainers.common.own_objectives import read_objective
 from camdbench.explainers.common.saliency import saliency
+from camdbench.explainers.common.scored_objectives import classifier_of, scored_objective
 from camdbench.functional.objectives import LOGIT, Objective
 from camdbench.models.classifier import Classifier
 from camdbench.models.devices import pick_device
@@ -83,6 +84,7 @@ class Resources:
     objective: Objective | None = None
     objective_place: str = ""
     _loaded: dict[str, Classifier] = field(default_factory=dict[str, Classifier], init=False, repr=False)
+    _scored: dict[str, Classifier] = field(default_factory=dict[str, Classifier], init=False, repr=False)  # made for the objective
 
     def __post_init__(self) -> None:
         self.dataset = None if self.dataset is None else to_dataset(self.dataset)
@@ -97,6 +99,8 @@ class Resources:
         paths = ["data_root", "weights", "image_ids", "prompts"] + ["classes"] * is_path(asked.config.classes)
         found = {name: _absolute(getattr(asked.config, name)) for name in paths}
         maps = None if asked.config.maps is None else {name: _absolute(path) for name, path in asked.config.maps.items()}
+        if self.objective is None and (scored := scored_objective(asked.config.objective)) is not None:
+            found["objective"] = str(scored.in_folder(Path.cwd()))
         config = replace(asked.config, device=self.device, maps=maps, **found)
         models = tuple(_absolute(name) if Path(name).is_file() else with_absolute_folders(name) for name in asked.models)
         place = replace(asked, config=config, models=models, dataset=_with_absolute_masks(asked.dataset), maps=_absolute(asked.maps))
@@ -235,7 +239,16 @@ class Resources:
         return WorkingModels(self)
 
     def classifier(self, name: str) -> Classifier:
-        """Return the model of a name as it is: the given object, or loaded on first use and kept."""
+        """Return the model of a name: the given object, or loaded on first use and kept; or what is made of it for the objective."""
+        if self.objective is None and (scored := scored_objective(self._place.config.objective)) is not None:
+            if name not in self._scored:
+                self._scored[name] = classifier_of(self._own_classifier(name), scored)[0]
+                self._scored[name].name = name if name in self.models else self._scored[name].name
+            return self._scored[name]
+        return self._own_classifier(name)
+
+    def _own_classifier(self, name: str) -> Classifier:
+        """Return the model of a name as it is."""
         if name in self.models:
             return plain_of(self.models[name])
         if name not in self._loaded:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from camdbench.core.errors import UsageError
 from camdbench.core.files import read_fields
 from camdbench.core.network_options import check_choice
+from camdbench.core.objective_names import parse_objective
 from camdbench.core.own_modules import is_module
 from camdbench.core.progress import Progress, showing
 from camdbench.core.references import has_reference, relative_to
@@ -215,6 +216,8 @@ def read_config(config: RunConfig | Mapping[str, Any] | str | Path | None) -> di
     for name in ("explainers", "metrics", "models", "dataset", "objective"):
         if name in found:
             found[name] = relative_to(file.parent, found[name])
+    if isinstance(objective := found.get("objective"), str) and not has_reference(objective):
+        found["objective"] = str(parse_objective(objective).in_folder(file.parent))
     if isinstance(dataset := found.get("dataset"), str):
         found["dataset"] = table_in(file.parent, dataset)
     found |= {name: str(file.parent / found[name]) for name in ("images", "classes") if is_path(found.get(name))}

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from camdbench.core.errors import NotApplicable, UsageError
-from camdbench.core.objective_names import explained_by
+from camdbench.core.objective_names import ObjectiveName, explained_by
 from camdbench.core.option_types import Preprocess
 from camdbench.core.registries import needs_of, parse_explainers
 from camdbench.core.spec import Spec, split_specs
@@ -24,6 +24,7 @@ from camdbench.explainers.common.objective_fit import check_fit
 from camdbench.explainers.common.own_explainers import own_explainers
 from camdbench.explainers.common.own_objectives import check_objective, read_objective
 from camdbench.explainers.common.saliency import saliency
+from camdbench.explainers.common.scored_objectives import classifier_of, scored_objective
 from camdbench.explainers.common.trace import Trace
 from camdbench.functional.objectives import Objective
 from camdbench.functional.targets import check_classes, class_indices
@@ -86,6 +87,8 @@ def explain(
         ResultError: the explainer, of a plug-in, returned no maps (B, h, w).
     """
     classifier = to_classifier(model)
+    if (scored := scored_objective(objective)) is not None:
+        classifier, targets = _scored(classifier, scored, targets, preprocess)
     pixels, names = read_pictures(images, classifier, preprocess, size)
     batch = make_batch(pixels, boxes=boxes, masks=masks).to(classifier.device)
     look, tree = look_and_tree(classifier, (batch.images.shape[-2], batch.images.shape[-1]))
@@ -147,6 +150,17 @@ def _explain(
             about = (trace.targets, trace.logits, made.status, classifier.class_names, names[start:stop] or part.ids)
             parts[str(spec)].append(Explanation(str(spec), part.images, made.maps, made.raw, *about))
     return {name: joined(own) for name, own in parts.items() if name not in refused}, refused
+
+
+def _scored(classifier: Classifier, objective: ObjectiveName, targets: Any, preprocess: str | None) -> tuple[Classifier, int]:
+    """The classifier of which the objective is the logit of a class, and this class, which takes the place of the targets.
+
+    Raises:
+        UsageError: targets are given beside it.
+    """
+    if not isinstance(targets, str) or targets != "predicted":
+        raise UsageError(f"objective = {objective}: states what is explained; omit targets")
+    return classifier_of(classifier, objective, preprocess)
 
 
 def _objective(given: Any, classes: int, images: int) -> tuple[Objective, bool]:

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 from functools import partial
 from typing import Any
 
 import torch
 
 from camdbench.core.errors import UsageError
-from camdbench.core.foreign_code import bytecode_of
+from camdbench.core.object_text import object_hash
 from camdbench.core.objective_names import OBJECTIVES, parse_objective
-from camdbench.core.own_modules import code_of
 from camdbench.core.references import Given, is_reference, name_of, read_given
 from camdbench.functional.objectives import Objective, check_function
-
-_PLAIN = (bool, int, float, str, tuple)  # values of a closure that its hash holds
 
 
 def is_own_objective(given: Any) -> bool:
@@ -27,12 +23,14 @@ def read_objective(given: Any) -> tuple[Objective, str]:
     """The objective that a user gives, and the reference of its function with an absolute path; empty for names and objects.
 
     Args:
-        given: a name; a function of the logits (C,) of one image that returns a scalar; a reference `[NAME=]FILE.py:FUNCTION`; a
-            mapping from a name in rows to one of these; or a sequence of functions, one per image.
+        given: an objective; a name; a function of the logits (C,) of one image that returns a scalar; a reference `[NAME=]FILE.py:FUNCTION`;
+            a mapping from a name in rows to one of these; or a sequence of functions, one per image.
 
     Raises:
         UsageError: an unknown name, or no function.
     """
+    if isinstance(given, Objective):
+        return given, ""
     if not is_own_objective(given):
         named = parse_objective(given)
         return Objective(str(named), named), ""
@@ -57,16 +55,8 @@ def _of_function(given: Given) -> tuple[Objective, str]:
 
 
 def code_of_objective(objective: Objective) -> str:
-    """Hash of the code of an objective's functions; plain values that they close over, and the bytecode of a lambda, count."""
-    texts = list[str]()
-    for function in objective.functions:
-        own: Any = function.func if isinstance(function, partial) else function
-        cells = [cell.cell_contents for cell in getattr(own, "__closure__", None) or ()]
-        bound = repr([value for value in cells if isinstance(value, _PLAIN)]) if cells else ""
-        bound += repr(own.__defaults__) if getattr(own, "__defaults__", None) else ""
-        bound += bytecode_of(own) if getattr(own, "__name__", "") == "<lambda>" else ""
-        texts.append(code_of(function) + bound)
-    return texts[0] if len(texts) == 1 and len(texts[0]) == 16 else hashlib.sha256("\n".join(texts).encode()).hexdigest()[:16]
+    """Hash of the code of an objective's functions, with what they close over."""
+    return object_hash(objective.functions[0] if len(objective.functions) == 1 else list(objective.functions))
 
 
 def check_objective(objective: Objective, classes: int, images: int | None = None) -> bool:
