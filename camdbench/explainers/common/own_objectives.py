@@ -23,8 +23,8 @@ def read_objective(given: Any) -> tuple[Objective, str]:
     """The objective that a user gives, and the reference of its function with an absolute path; empty for names and objects.
 
     Args:
-        given: an objective; a name; a function of the logits (C,) of one image that returns a scalar; a reference `[NAME=]FILE.py:FUNCTION`;
-            a mapping from a name in rows to one of these; or a sequence of functions, one per image.
+        given: an objective; a name; a function of the logits (C,) of one image that returns a scalar; a reference
+            `[NAME=]FILE.py:FUNCTION`; a mapping from a name in rows to one of these; or a sequence of functions, one per image.
 
     Raises:
         UsageError: an unknown name, or no function.

@@ -16,7 +16,7 @@ from camdbench.core.errors import NotApplicable, ResultError
 from camdbench.core.registries import explainers
 from camdbench.core.row import Status
 from camdbench.core.spec import Spec
-from camdbench.explainers.common.objective_fit import why_not
+from camdbench.explainers.common.objective_fit import needs_linear, why_not
 from camdbench.explainers.common.trace import Trace
 from camdbench.functional.float_precision import is_real
 from camdbench.functional.normalise import Normalisation, is_flat, normalise, upsample
@@ -73,7 +73,8 @@ def saliency(trace: Trace, spec: Spec, *, later: bool = False) -> Saliency | Raw
         NotApplicable: the explainer has no meaning on this model or these images.
         ResultError: the explainer returned no maps (B, h, w) of real numbers.
     """
-    if not trace.objective.is_logit and (reason := why_not(spec, trace.objective, linear=trace.logit_weights is not None)):
+    linear = trace.objective.is_logit or not needs_linear(spec) or trace.logit_weights is not None
+    if reason := why_not(spec, trace.objective, linear=linear):
         raise NotApplicable(reason)
     found = list[Saliency]()
 

@@ -57,6 +57,8 @@ def _mask(file: Path) -> Tensor:
         values = np.load(file, allow_pickle=False)
     except (OSError, ValueError) as error:
         raise UsageError(f"--objective: mask {file}: {error}; give an array (H, W)") from None
+    if not isinstance(values, np.ndarray):
+        raise UsageError(f"--objective: mask {file}: holds no array; give an array (H, W)")
     if values.dtype.kind not in "biuf":
         raise UsageError(f"--objective: mask {file} has {values.dtype} values; give numbers or bools (H, W)")
     return torch.from_numpy(values.astype(np.float64))
