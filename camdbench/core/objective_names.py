@@ -10,6 +10,7 @@ from camdbench.core.errors import UsageError, unknown
 
 DEFAULT = "logit"
 OBJECTIVES = ("logit", "probability", "log_odds", "margin", "sum", "rest", "similarity", "region")
+OF_OUTPUTS = ("similarity", "region")  # of the network's output, not of its logits
 LINEAR = ("logit", "margin", "sum", "similarity", "region")  # in the logits, of the last two in those that are made for them
 _CALL = re.compile(r"([A-Za-z_]+)\s*(?:\((.*)\))?", re.DOTALL)
 
@@ -41,7 +42,7 @@ class ObjectiveName(NamedTuple):
     @property
     def of_logits(self) -> bool:
         """Whether it is a function of the network's own logits."""
-        return self.kind not in ("similarity", "region")
+        return self.kind not in OF_OUTPUTS
 
     def in_folder(self, folder: Path) -> ObjectiveName:
         """The objective with the path of its file from a folder."""

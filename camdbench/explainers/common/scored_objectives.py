@@ -10,8 +10,7 @@ import torch
 from torch import Tensor
 
 from camdbench.core.errors import SampleError, UsageError
-from camdbench.core.objective_names import ObjectiveName, parse_objective
-from camdbench.core.references import is_reference
+from camdbench.core.objective_names import OF_OUTPUTS, ObjectiveName, parse_objective
 from camdbench.datasets.mask_values import read_mask
 from camdbench.explainers.common.given_pictures import read_pictures
 from camdbench.models.classifier import Classifier
@@ -20,10 +19,8 @@ from camdbench.models.scored_outputs import REFERENCE, with_region, with_similar
 
 def scored_objective(given: Any) -> ObjectiveName | None:
     """The objective if it is `similarity` or `region`; None for others."""
-    if not isinstance(given, str) or is_reference(given):
-        return None
-    found = parse_objective(given)
-    return None if found.of_logits else found
+    words = given.partition("(")[0].strip() if isinstance(given, str) else ""
+    return parse_objective(given) if words in OF_OUTPUTS else None
 
 
 def classifier_of(classifier: Classifier, objective: ObjectiveName, preprocess: str | None = None) -> tuple[Classifier, int]:
