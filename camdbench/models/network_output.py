@@ -53,6 +53,7 @@ def _describe(output: object, found: object) -> str:
     if isinstance(found, Tensor):
         single = found.ndim == 2 and found.shape[1] == 1
         fix = "; for one logit z of two classes return torch.cat([torch.zeros_like(z), z], 1)" if single else ""
+        fix = "; of a segmentation network explain --objective region(CLASS, MASK)" if found.ndim == 4 else fix
         return f"{tuple(found.shape)}{fix}"
     if isinstance(found, Mapping):
         return f"{type(output).__name__} with the keys {', '.join(map(repr, cast('Mapping[str, object]', found)))}, not 'logits'"

@@ -371,7 +371,7 @@ def test_what_is_no_region_is_refused(tmp_path: Path, segmenter: Classifier):
         (segmenter, "region(1, nowhere.png)", "no such file nowhere.png"),
         (segmenter, f"region(1, {tmp_path / 'm.npy'})", "m.npy"),
         (toy_classifier(), f"region(1, {tmp_path / 'm.png'})", r"must return \(B, C, h, w\) of at least two classes; it returned \(1, 5\)"),
-        (segmenter, "logit", r"the network must return logits \(B, C\)"),
+        (segmenter, "logit", r"the network must return logits \(B, C\).*; of a segmentation network explain --objective region"),
         (segmenter, f"similarity({tmp_path / 'm.png'})", "cannot find the classification layer"),
     ]
     for model, objective, message in cases:
