@@ -187,6 +187,7 @@ def _inputs(trace: Trace, **of_maps: Any) -> MetricInputs:
         ids=trace.batch.ids,
         seed=trace.seed,
         features=trace,
+        explained=trace.explained,
         **of_maps,
     )
 

@@ -94,6 +94,22 @@ def _contrast(z: Tensor) -> Tensor:
     return z[0] - z[1]
 
 
+def test_metrics_read_the_objective_on_request(tmp_path: Path):
+    """Those of a class that is explained are those of an objective that reads this class for another one; the map is free of classes."""
+    metrics = "morf(patch=4, regions=5),lerf(patch=4, regions=5),infidelity(samples=6)"
+    own = ",".join(f"{metric.removesuffix(')')}, scored_output=objective)" for metric in metrics.replace("),", ");").split(";"))
+    expected = camdbench.run("edges", metrics, models={"toy": toy_classifier()}, dataset=data(), target=3, out=tmp_path / "a")
+    of_class: dict[str, Any] = {"morf": lambda z: z.softmax(0)[3], "infidelity": lambda z: z[3]}
+    for name, function in of_class.items():
+        given: dict[str, Any] = {"models": {"toy": toy_classifier()}, "dataset": data(), "target": 0, "objective": {"mine": function}}
+        rows = camdbench.run("edges", own, out=tmp_path / name, **given)
+        for metric in ("morf", "lerf") if name == "morf" else ("infidelity",):
+            found, known = (own[own["metric"].str.startswith(metric)]["value"].to_numpy(dtype=float) for own in (rows, expected))
+            np.testing.assert_allclose(found, known, rtol=1e-5, err_msg=metric)
+    hashes = {tuple(own["protocol_hash"].unique()) for own in (rows, expected)}
+    assert len(hashes) == 2
+
+
 def older(out: Path) -> None:
     """The run as a version of camdbench without objectives would have left it."""
     file = out / "run.json"
