@@ -12,6 +12,7 @@ from camdbench.cli import shared_options
 from camdbench.cli.console import echo
 from camdbench.cli.names import complete_path, complete_specs
 from camdbench.cli.output import FINISHED_WITH_FAILURES
+from camdbench.core.objective_names import OBJECTIVE_HELP
 
 
 @click.command("explain", short_help="Explain single images: overlays as PNG, maps as NPZ, a page.")
@@ -41,7 +42,7 @@ from camdbench.cli.output import FINISHED_WITH_FAILURES
     "--objective",
     default="logit",
     show_default=True,
-    help="What is explained of it: logit, probability, log_odds, margin(second), margin(CLASS), sum, rest; [NAME=]FILE.py:FUNCTION.",
+    help=OBJECTIVE_HELP,
 )
 @click.option(
     "-m",

@@ -10,6 +10,10 @@ from camdbench.core.errors import UsageError, unknown
 
 DEFAULT = "logit"
 OBJECTIVES = ("logit", "probability", "log_odds", "margin", "sum", "rest", "similarity", "region")
+OBJECTIVE_HELP = (
+    "What is explained of that class: logit, probability, log_odds, margin(second), margin(CLASS), sum, sum(CLASS, …), rest, "
+    "similarity(FILE), region(CLASS, FILE); or [NAME=]FILE.py:FUNCTION of the logits of one image."
+)
 OF_OUTPUTS = ("similarity", "region")  # of the network's output, not of its logits
 LINEAR = ("logit", "margin", "sum", "similarity", "region")  # in the logits, of the last two in those that are made for them
 _CALL = re.compile(r"([A-Za-z_]+)\s*(?:\((.*)\))?", re.DOTALL)

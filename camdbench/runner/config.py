@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from camdbench.core.errors import UsageError
 from camdbench.core.network_options import BatchMates, Optimize, Output
-from camdbench.core.objective_names import explained_by, parse_objective
+from camdbench.core.objective_names import OBJECTIVE_HELP, explained_by
 from camdbench.core.precision import Precision
 from camdbench.core.registries import (
     NO_EXPLAINER,
@@ -21,7 +21,7 @@ from camdbench.core.registries import (
 )
 from camdbench.core.settings import Setting, named_file, numbers
 from camdbench.core.spec import Spec, parse_spec
-from camdbench.runner.request_checks import check_explainers, check_needs, parse_map_name
+from camdbench.runner.request_checks import check_explainers, check_needs, check_objective, parse_map_name
 from camdbench.runner.shards import parse_shard
 
 if TYPE_CHECKING:  # a request is checked before torch is imported
@@ -81,14 +81,7 @@ class RunConfig:
     target: Annotated[
         str | int, Setting("Class to explain and score: label, predicted, runner_up, least_likely or a class index.", metavar="TARGET")
     ] = "label"
-    objective: Annotated[
-        str,
-        Setting(
-            "What is explained of that class: logit, probability, log_odds, margin(second), margin(CLASS), sum, sum(CLASS, …), rest, "
-            "similarity(FILE), region(CLASS, FILE); or [NAME=]FILE.py:FUNCTION of the logits of one image.",
-            metavar="OBJECTIVE",
-        ),
-    ] = "logit"
+    objective: Annotated[str, Setting(OBJECTIVE_HELP, metavar="OBJECTIVE")] = "logit"
     limit: Annotated[int | None, Setting("Use the first N images.", ge=1, default_help="64 of the embedded data set, else all")] = None
     sample: Annotated[int | None, Setting("Use N images drawn at random by --seed; fewer are a subset of more.", ge=1)] = None
     image_ids: Annotated[File | None, Setting("File with the ids of the images, one per line.", role="resource", metavar="FILE")] = None
@@ -208,7 +201,9 @@ def check_config(config: RunConfig, resources: Resources | None = None) -> Reque
 
     maps = None if resources is None or resources.maps is None else str(resources.maps)
     made_before = resources is not None and (maps is not None or resources.map_source is not None)
-    config, kinds = _check_objective(config, resources, made_before=made_before)
+    unnamed = made_before or (resources is not None and resources.objective is not None)
+    objective, target, kinds = (config.objective, config.target, ()) if unnamed else check_objective(config.objective, config.target)
+    config = replace(config, objective=objective, target=target)
     config, models = _check_models(config, resources)
     spec, split, gives = _check_dataset(config, resources)
     scores = parse_metrics(config.metrics, gives, explains=not made_before)
@@ -220,7 +215,7 @@ def check_config(config: RunConfig, resources: Resources | None = None) -> Reque
         if made_before and not isinstance(named, str) and any(parse_spec(name).name not in explainers for name in named):
             chosen = tuple(map(parse_spec, named))  # of a run with own explainers
         else:
-            chosen = parse_explainers(named, gives, kinds)
+            chosen = parse_explainers(named, gives, kinds or explained_by(None))
     given = tuple(parse_map_name(name, "--maps") for name in _names_of_maps(config, resources))
     if twice := set(given) & set(chosen):
         raise UsageError(f"--maps {twice.pop()}: an explainer of the run has this name; choose another name")
@@ -249,20 +244,6 @@ def check_config(config: RunConfig, resources: Resources | None = None) -> Reque
     )
     normalisation = None if resources is None else resources.map_normalisation
     return Request(canonical, (*chosen, *given), scores, models, spec, split, str(canonical.target), maps, normalisation, given=given)
-
-
-def _check_objective(config: RunConfig, resources: Resources | None, *, made_before: bool) -> tuple[RunConfig, tuple[str, ...]]:
-    """The configuration with the objective in canonical spelling and the class that it states, and the kinds of explainers for it."""
-    if (resources is not None and resources.objective is not None) or made_before:
-        return config, explained_by(None)
-    named = parse_objective(config.objective)
-    config = replace(config, objective=str(named))
-    if not named.of_logits:
-        stated = str(named.classes[0] if named.classes else 1)  # of `models.scored_outputs`
-        if str(config.target) not in (RunConfig.target, stated):
-            raise UsageError(f"--target = {config.target}: --objective {named} states what is explained; omit it")
-        config = replace(config, target=stated)
-    return config, explained_by(named)
 
 
 def _names_of_maps(config: RunConfig, resources: Resources | None) -> tuple[str, ...]:

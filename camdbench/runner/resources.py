@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
-from weakref import WeakKeyDictionary
 
 from torch import Tensor
 
-from camdbench.core.errors import CamdbenchError, NotApplicable, UsageError
+from camdbench.core.errors import CamdbenchError, UsageError
 from camdbench.core.registries import datasets
 from camdbench.core.spec import Spec
 from camdbench.datasets.class_order import InNetworkOrder
 from camdbench.datasets.geometry import choose_preprocess
-from camdbench.datasets.loading import UnreadableImage, default_workers, first_readable, read
+from camdbench.datasets.loading import default_workers, first_readable
 from camdbench.datasets.on_disk import OnDisk
 from camdbench.datasets.open_dataset import is_path, open_dataset
 from camdbench.datasets.own.of_model import OfModel
 from camdbench.datasets.own_data import to_dataset
-from camdbench.datasets.samples import Batch, Dataset, Sample, batches
-from camdbench.datasets.subsets import select_images, shuffled
+from camdbench.datasets.samples import Dataset
+from camdbench.datasets.subsets import select_images
 from camdbench.explainers.common.own_objectives import read_objective
 from camdbench.explainers.common.saliency import saliency
 from camdbench.explainers.common.scored_objectives import classifier_of, scored_objective
@@ -35,6 +33,7 @@ from camdbench.models.optimised import plain_of
 from camdbench.models.zoo import load_classifier
 from camdbench.runner.joint_maps import JointMaps
 from camdbench.runner.map_files import MapsLike
+from camdbench.runner.reference_images import ReferenceImages
 from camdbench.runner.saved_maps import FileMaps, MapSource, RunMaps
 from camdbench.runner.working_models import WorkingModels
 
@@ -280,44 +279,6 @@ class Resources:
                     classifier.to("cpu")
         if self._loaded[name].device != pick_device(self.device):
             self._loaded[name].to(self.device)
-
-
-class ReferenceImages:
-    """Random images of the whole data set, the same for every scored image and every subset.
-
-    Args:
-        dataset: the whole data set.
-        seed: seed of the draw.
-        target: rule of the explained class of each image.
-
-    Attributes:
-        known: results by key of each classifier, kept for all images of a run while the classifier lives.
-    """
-
-    def __init__(self, dataset: Dataset, *, seed: int, target: str) -> None:
-        self.dataset, self.seed, self.target = dataset, seed, target
-        self._samples, self._readable = list[Sample](), self._read()
-        self.known: WeakKeyDictionary[Classifier, dict[Hashable, object]] = WeakKeyDictionary()
-
-    def samples(self, count: int) -> list[Sample]:
-        """Return the first `count` readable images of the draw.
-
-        Raises:
-            NotApplicable: the data set has fewer.
-        """
-        self._samples += islice(self._readable, max(0, count - len(self._samples)))
-        if len(self._samples) < count:
-            raise NotApplicable(f"the metric compares with {count - 1} other images, and the data set has {len(self._samples)} in all")
-        return self._samples[:count]
-
-    def batches(self, count: int, size: int) -> Iterator[Batch]:
-        """Yield them in batches of at most `size` images of one shape."""
-        return batches(self.samples(count), size)
-
-    def _read(self) -> Iterator[Sample]:
-        for position in shuffled(self.dataset.ids, range(len(self.dataset.ids)), self.seed, "others"):
-            if not isinstance(found := read(self.dataset, position), UnreadableImage):  # the rows of others state the reason
-                yield found
 
 
 def _bytes_of(classifier: Classifier) -> int:

@@ -28,7 +28,7 @@ from camdbench.models.classifier import Classifier
 from camdbench.models.devices import clock
 from camdbench.runner.config import SaveMaps
 from camdbench.runner.joint_maps import ALONE, JointMaps
-from camdbench.runner.resources import ReferenceImages
+from camdbench.runner.reference_images import ReferenceImages
 from camdbench.runner.results import BatchResult, MetricScores
 from camdbench.runner.saved_maps import MapSource
 from camdbench.runner.shared_work import SharedWork

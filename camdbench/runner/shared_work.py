@@ -14,7 +14,7 @@ from camdbench.functional.seeding import generator_for
 from camdbench.metrics.common.inputs import AlteredImages, Change, ExplainOthers, ExplainVersions
 from camdbench.models.devices import clock
 from camdbench.models.pass_counts import copy_counted
-from camdbench.runner.resources import ReferenceImages
+from camdbench.runner.reference_images import ReferenceImages
 
 T = TypeVar("T")
 KEPT_MAP_BYTES = 2**30  # raw maps of altered images that wait for their explainers; explainers beyond that make theirs in their turn

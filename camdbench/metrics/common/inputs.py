@@ -235,7 +235,7 @@ class MetricInputs:
         return found.detach().to("cpu", torch.float64)
 
     def output_of(self, logits: Tensor, classes: Tensor, score: Output, rows: Tensor | None = None) -> Tensor:
-        """Scores (N,) float64 on the CPU from logits (N, C): of classes (N,), or the objective of images (N,), by default all of the batch."""
+        """Scores (N,) float64 on the CPU from logits (N, C): of classes (N,), or the objective of images (N,), by default of all."""
         if score != "objective":
             return class_output(logits, classes, score)
         return self.objective(logits, torch.arange(len(logits), device=logits.device) if rows is None else rows)
