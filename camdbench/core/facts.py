@@ -29,6 +29,7 @@ class ExplainerFacts:
         differs: how other implementations differ.
         unstable: an option and its values at which the explainer amplifies rounding so far that single values depend on the
             batch and the processor; tables then print fewer digits.
+        objective: which objectives it explains: `any`, those `linear` in the logits, or only the `logit` of the class, its definition.
     """
 
     paper: str
@@ -43,6 +44,7 @@ class ExplainerFacts:
     values: str = "[0, inf)"
     differs: tuple[Difference, ...] = ()
     unstable: tuple[str | bool, ...] = ()
+    objective: Literal["any", "linear", "logit"] = "any"
 
 
 @dataclass(frozen=True, kw_only=True)
