@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple, cast
 
 import torch
@@ -56,7 +57,7 @@ class Relevance(BackwardRules):
 
     Args:
         composite: rules of linear layers and convolutions.
-        biases: whether biases and constant summands count; without them, rules conserve relevance.
+        biases: whether biases of linear layers, convolutions and folded batch norms count; without them, rules conserve relevance.
     """
 
     def __init__(self, composite: Composite, *, biases: bool = True) -> None:
@@ -91,25 +92,23 @@ class Relevance(BackwardRules):
         del momentum
         if training or running_mean is None or running_var is None:
             raise NotApplicable("relevance of a batch norm that uses the statistics of the batch")
-        mean, bias = (running_mean, bias) if self._biases else (torch.zeros_like(running_mean), None)
-        norm: Compute = lambda values: function(values, mean, running_var, weight, bias, eps=eps)  # noqa: E731
         source = cast("_Source | None", vars(input).get(_SOURCE))
         if source is None or source.version != input._version:
-            return _passed(input, norm)
-        own = source.layer
-        folded = LinearMap(own.apply, *fuse_conv_bn_weights(own.weight, own.bias, mean, running_var, eps, weight, bias))
-        values = input.detach()
-        return _linear_layer(source.input, lambda _: norm(values), folded if self._biases else LinearMap(own.apply, folded.weight, None), source.rule)
+            return _passed(input, lambda values: function(values, running_mean, running_var, weight, bias, eps=eps))
+        own, values = source.layer, input.detach()
+        scaled, shift = fuse_conv_bn_weights(own.weight, own.bias, running_mean, running_var, eps, weight, bias)
+        if not self._biases:
+            running_mean, bias = torch.zeros_like(running_mean), None
+        folded = LinearMap(own.apply, scaled, shift if self._biases else None)
+        compute = partial(function, values, running_mean, running_var, weight, bias, eps=eps)
+        return _linear_layer(source.input, lambda _: compute(), folded, source.rule)
 
     def _add(self, function: Rule, input: Any, other: Any, *, alpha: float = 1) -> Tensor:  # noqa: A002 - torch's name
         del function
         if isinstance(other, Tensor) and other.requires_grad:
             other = other if alpha == 1 else _passed(other, lambda values: alpha * values)
-            return cast("Tensor", _Split.apply(input, other)) if _is_of_images(input) else self._plus_constant(other, input)
-        return self._plus_constant(input, alpha * other)
-
-    def _plus_constant(self, input: Tensor, constant: Tensor | float) -> Tensor:  # noqa: A002
-        return _passed(input, lambda values: values + (constant if self._biases else 0 * constant))
+            return cast("Tensor", _Split.apply(input, other)) if _is_of_images(input) else _passed(other, lambda values: input + values)
+        return _passed(input, lambda values: values + alpha * other)
 
     def _subtract(self, function: Rule, input: Any, other: Any, *, alpha: float = 1) -> Tensor:  # noqa: A002
         return self._add(function, input, other, alpha=-alpha)
