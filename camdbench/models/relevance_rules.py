@@ -32,6 +32,7 @@ class LinearMap:
     bias: Tensor | None
 
 
+Term = tuple[Tensor, Tensor, Tensor | None]  # input, weight and bias of one part of a sum
 LinearRule = Callable[[LinearMap, Tensor, Tensor], Tensor]  # map, input, relevance of the output -> relevance of the input
 
 
@@ -74,14 +75,19 @@ def gamma_rule(gamma: float) -> LinearRule:
     """
 
     def rule(layer: LinearMap, inputs: Tensor, relevance: Tensor) -> Tensor:
-        raised, lowered = (layer.weight + gamma * part for part in _by_sign(layer.weight))
         own = layer.apply(inputs, layer.weight, layer.bias)
-        up, down = _plus(layer.bias, gamma, _positive), _plus(layer.bias, gamma, _negative)
-        return _share(layer.apply, _signed(inputs, raised, lowered, up), relevance * (own > 0)) + _share(
-            layer.apply, _signed(inputs, lowered, raised, down), relevance * (own < 0)
-        )
+        of_positive, of_negative = gamma_terms(layer, inputs, gamma)
+        return _share(layer.apply, of_positive, relevance * (own > 0)) + _share(layer.apply, of_negative, relevance * (own < 0))
 
     return rule
+
+
+def gamma_terms(layer: LinearMap, inputs: Tensor, gamma: float) -> tuple[list[Term], list[Term]]:
+    """Terms of the gamma rule for positive and for negative outputs: positive and negative inputs, each with its weight."""
+    raised, lowered = (layer.weight + gamma * part for part in _by_sign(layer.weight))
+    up, down = (None if part is None or layer.bias is None else layer.bias + gamma * part for part in (_positive(layer.bias), _negative(layer.bias)))
+    plus, minus = inputs.clamp_min(0), inputs.clamp_max(0)
+    return [(plus, raised, up), (minus, lowered, None)], [(plus, lowered, down), (minus, raised, None)]
 
 
 def flat_rule(layer: LinearMap, inputs: Tensor, relevance: Tensor) -> Tensor:
@@ -107,9 +113,6 @@ def box_rule(low: Tensor, high: Tensor) -> LinearRule:
 def proportional(function: Callable[[Tensor], Tensor], inputs: Tensor, relevance: Tensor) -> Tensor:
     """Shares in proportion to the terms of a linear function without weights, such as average pooling."""
     return _share(lambda x, weight, bias: function(x), [(inputs, inputs, None)], relevance)
-
-
-Term = tuple[Tensor, Tensor, Tensor | None]  # input, weight and bias of one part of the sum
 
 
 def _share(apply: Apply, terms: Sequence[Term], relevance: Tensor, epsilon: float = STABILISER) -> Tensor:
@@ -146,7 +149,3 @@ def _positive(bias: Tensor | None) -> Tensor | None:
 def _negative(bias: Tensor | None) -> Tensor | None:
     return None if bias is None else bias.clamp_max(0)
 
-
-def _plus(bias: Tensor | None, gamma: float, part: Callable[[Tensor | None], Tensor | None]) -> Tensor | None:
-    own = part(bias)
-    return None if bias is None or own is None else bias + gamma * own
