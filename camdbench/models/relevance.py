@@ -22,6 +22,7 @@ from camdbench.models.relevance_rules import LinearMap, LinearRule, proportional
 
 _CONVOLUTIONS = ("conv1d", "conv2d", "conv3d")
 _AVERAGES = (*(f"{kind}avg_pool{n}d" for kind in ("", "adaptive_") for n in (1, 2, 3)), "mean", "sum", "interpolate")
+_SCALES = ("mul", "div", "true_divide", "multiply", "divide", "__rdiv", "__rtruediv")
 _SOURCE = "_linear_layer"  # attribute of an output: the layer that it comes from
 
 Compute = Callable[[Tensor], Tensor]
@@ -63,7 +64,7 @@ class Relevance(BackwardRules):
     def __init__(self, composite: Composite, *, biases: bool = True) -> None:
         self._composite, self._biases = composite, biases
         rules: dict[str, Rule] = dict.fromkeys((*_CONVOLUTIONS, "linear"), self._linear)
-        rules |= dict.fromkeys((*ELEMENTWISE, "neg"), _kept) | dict.fromkeys(_AVERAGES, _averaged) | dict.fromkeys(("mul", "div"), _scaled)
+        rules |= dict.fromkeys((*ELEMENTWISE, "neg"), _kept) | dict.fromkeys(_AVERAGES, _averaged) | dict.fromkeys(_SCALES, _scaled)
         rules |= {"batch_norm": self._batch_norm, "add": self._add, "sub": self._subtract, "__rsub": self._subtract_from}
         super().__init__({name: _unless_constant(rule) for name, rule in rules.items()})
 
@@ -211,9 +212,9 @@ def _averaged(function: Rule, input: Tensor, *args: Any, **kwargs: Any) -> Tenso
 
 
 def _scaled(function: Rule, input: Any, other: Any, **kwargs: Any) -> Tensor:  # noqa: A002 - torch's name
-    if not _is_of_images(other):
+    if not _is_of_images(other) and "__r" not in function.__name__:
         return _passed(input, lambda values: function(values, other, **kwargs))
-    if _is_of_images(input) or "div" in function.__name__:
+    if _is_of_images(input) or "mul" not in function.__name__:
         raise NotApplicable("relevance of a product or quotient of two activations")
     return _passed(other, lambda values: function(input, values, **kwargs))
 
