@@ -118,7 +118,7 @@ def deconvolution(trace: Trace, *, channels: MapChannels = "max") -> Tensor:
     .. math:: g_{\mathrm{in}} = [g_{\mathrm{out}} > 0]\,g_{\mathrm{out}}
 
     Whether the ReLU was active does not matter, unlike in `captum:GuidedBackprop`: without max pooling the map depends on the
-    class alone.
+    class alone. Equal to `deconvnet` where every ReLU is a module.
 
     Returns:
         (B, H, W), non-negative unless `channels="sum"`.

@@ -1,4 +1,4 @@
-"""Guided backpropagation, alone and times Grad-CAM."""
+"""Guided backpropagation, alone and times Grad-CAM, and deconvolution."""
 
 from __future__ import annotations
 
@@ -15,7 +15,15 @@ from camdbench.explainers.common.trace import Trace
 from camdbench.explainers.gradcam import gradcam
 from camdbench.explainers.gradients import reduce_channels
 from camdbench.functional.normalise import upsample
-from camdbench.models.backward_rules import MAXIMA, BackwardRules, check_operations, check_same_logits, guided_relu
+from camdbench.models.backward_rules import (
+    MAXIMA,
+    BackwardRules,
+    Rule,
+    check_operations,
+    check_same_logits,
+    deconvolution_relu,
+    guided_relu,
+)
 
 
 @explainer(
@@ -62,13 +70,41 @@ def guidedgradcam(trace: Trace, *, layer: str | None = None, channels: Literal["
     return reduce_channels(guided_gradients(trace, "guidedgradcam") * coarse[:, None], channels)
 
 
-def guided_gradients(trace: Trace, method: str) -> Tensor:
-    """Guided gradients (B, 3, H, W); `method` is the name in errors."""
+@explainer(
+    "deconvnet",
+    paper="Zeiler and Fergus 2014, arXiv:1311.2901, section 2.1",
+    cost=Cost(forward=2, backward=1),
+    needs=("gradients",),
+    refuses="networks whose nonlinearities are not ReLUs and max pooling",
+    aliases=("deconvolution",),
+    differs=(
+        Difference("Captum", "returns the plain gradient of functional ReLUs without a warning", "here each ReLU is found, however it is called"),
+    ),
+)
+def deconvnet(trace: Trace, *, channels: Literal["max", "sum", "abs"] = "max") -> Tensor:
+    r"""Deconvolution: gradient at the pixels; every ReLU rectifies the gradient and ignores its input.
+
+    .. math:: g_{\mathrm{in}} = [g_{\mathrm{out}} > 0]\,g_{\mathrm{out}}
+
+    At each ReLU, functional and reused ones included; max pooling leads back to the maximum. `channels` as in `saliency`. The map
+    depends little on the class, because the signs of the input are the only trace of the image (Nie et al. 2018, arXiv:1805.07039).
+
+    Returns:
+        (B, H, W), non-negative unless `channels="sum"`.
+    """
+    return reduce_channels(guided_gradients(trace, "deconvnet", deconvolution_relu), channels)
+
+
+def guided_gradients(trace: Trace, method: str, rule: Rule = guided_relu) -> Tensor:
+    """Gradients (B, 3, H, W) with a rule for ReLUs; `method` is the name in errors."""
     with torch.enable_grad():
         leaf = trace.images.detach().clone().requires_grad_()
-        with BackwardRules({"relu": guided_relu}):
+        with BackwardRules({"relu": rule}):
             logits = trace.score(leaf)
-        if "_GuidedRelu" not in check_operations(logits, leaf, method, {"_GuidedRelu", *MAXIMA}):
+        if not check_operations(logits, leaf, method, {*_RELUS, *MAXIMA}) & _RELUS:
             raise NotApplicable(f"{method} is the plain gradient on a network without ReLU")
         check_same_logits(logits, trace.logits, method)
         return torch.autograd.grad(trace.explained(logits).sum(), leaf)[0]
+
+
+_RELUS = {"_GuidedRelu", "_DeconvolutionRelu"}

@@ -1,4 +1,4 @@
-"""Modified backward rules (Guided Backpropagation, DeepLIFT), and checks that a network permits them.
+"""Modified backward rules (Guided Backpropagation, deconvolution, DeepLIFT), and checks that a network permits them.
 
 A rule replaces a torch function during the forward pass, however it is called: as a module, a function or in place. No
 hooks are needed; the autograd graph is then checked for operations without a rule.
@@ -22,16 +22,20 @@ ELEMENTWISE = (
 )
 POOLING = ("max_pool2d",)
 
-# Affine operations: names of autograd nodes without "Backward0".
-_LINEAR = frozenset(
+# Names of autograd nodes without "Backward0". First those that copy, move or leave out values.
+STRUCTURAL = frozenset(
+    (
+        *("View", "UnsafeView", "ReshapeAlias", "Alias", "T", "Transpose", "Permute", "Squeeze", "Unsqueeze", "Expand", "Repeat", "Flip"),
+        *("Cat", "Stack", "Slice", "Select", "Split", "SplitWithSizes", "Unbind", "Index", "Gather", "ConstantPadNd", "ReflectionPad2D"),
+        *("Clone", "ToCopy", "AsStrided", "PixelShuffle", "UpsampleNearest2D", "AccumulateGrad"),
+    )
+)
+_AFFINE = STRUCTURAL | frozenset(
     (
         *("Convolution", "ConvolutionOverrideable", "MkldnnConvolution", "CudnnConvolution"),
         *("Addmm", "Mm", "Bmm", "Linear", "MkldnnLinear"),
         *("NativeBatchNorm", "CudnnBatchNorm", "MiopenBatchNorm", "Add", "Sub", "Rsub", "Neg", "Mul", "Div", "Mean", "Sum"),
-        *("AvgPool2D", "AdaptiveAvgPool2D", "MkldnnAdaptiveAvgPool2D", "UpsampleBilinear2D", "UpsampleNearest2D"),
-        *("View", "UnsafeView", "ReshapeAlias", "Alias", "T", "Transpose", "Permute", "Squeeze", "Unsqueeze", "Expand", "Repeat"),
-        *("Cat", "Stack", "Slice", "Select", "Split", "SplitWithSizes", "Unbind", "Index", "Gather", "ConstantPadNd", "ReflectionPad2D"),
-        *("Clone", "ToCopy", "AsStrided", "PixelShuffle", "AccumulateGrad"),
+        *("AvgPool2D", "AdaptiveAvgPool2D", "MkldnnAdaptiveAvgPool2D", "UpsampleBilinear2D"),
     )
 )
 MAXIMA = frozenset({"MaxPool2DWithIndices", "AdaptiveMaxPool2D"})
@@ -65,6 +69,24 @@ def guided_relu(function: Callable[..., Tensor], inputs: Tensor, *args: object, 
     """ReLU that propagates only the positive part of the gradient (Springenberg et al. 2015, figure 1)."""
     del function, args, kwargs
     return cast("Tensor", _GuidedRelu.apply(inputs))
+
+
+def deconvolution_relu(function: Callable[..., Tensor], inputs: Tensor, *args: object, **kwargs: object) -> Tensor:
+    """ReLU on the way back, whatever its input was (Zeiler and Fergus 2014, section 2.1)."""
+    del function, args, kwargs
+    return cast("Tensor", _DeconvolutionRelu.apply(inputs))
+
+
+class _DeconvolutionRelu(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, inputs: Tensor) -> Tensor:
+        del ctx
+        return inputs.relu()
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Tensor) -> Tensor:
+        del ctx
+        return grad_outputs[0].relu()
 
 
 class _GuidedRelu(torch.autograd.Function):
@@ -150,14 +172,15 @@ def _derivative(function: Callable[[Tensor], Tensor], inputs: Tensor, gradient: 
         return torch.autograd.grad(function(leaf), leaf, gradient)[0]
 
 
-def check_operations(output: Tensor, images: Tensor, method: str, allowed: Collection[str]) -> set[str]:
-    """Kinds of operations between `images` and `output`; each must be affine or allowed.
+def check_operations(output: Tensor, images: Tensor, method: str, allowed: Collection[str], known: Collection[str] = _AFFINE) -> set[str]:
+    """Kinds of operations between `images` and `output`; each must be known or allowed.
 
     Args:
         output: network output.
         images: leaf that it was computed from.
         method: starts the error message.
         allowed: names of nodes, such as `MaxPool2DWithIndices`, or of the functions of rules.
+        known: names of nodes whose plain way back is right; default: the affine ones.
 
     Raises:
         NotApplicable: another operation, or a product of two image-dependent factors.
@@ -167,7 +190,7 @@ def check_operations(output: Tensor, images: Tensor, method: str, allowed: Colle
     for node in between:
         kind = node.name().rpartition("::")[2].rstrip("0123456789").removesuffix("Backward")
         kinds.add(kind)
-        if kind not in _LINEAR and kind not in allowed:
+        if kind not in known and kind not in allowed:
             raise NotApplicable(f"{method} is not defined for the operation {kind} in this network")
         if kind in _PRODUCTS and sum(source in between for source, _ in node.next_functions) > 1:
             raise NotApplicable(f"{method} is not defined for a product of two activations ({kind}) in this network")

@@ -38,6 +38,7 @@ class Row(NamedTuple):
 # A new explainer is one row here. `sees_class=False` and `sees_image=False` are for controls, which look at neither on purpose.
 ROWS = {
     "ablationcam": Row(("ablationcam", "ablationcam(relu=False)"), toys=("gap", "dense", "vit")),
+    "attnlrp": Row(("attnlrp", 'attnlrp(gamma_linear=0, at="tokens")'), toys=("vit",)),
     "augsmooth": Row(("augsmooth(gradcam)", "augsmooth(inside_box(hirescam))")),
     "cam": Row(("cam", "cam(relu=True)"), toys=("gap",)),
     "captum:Deconvolution": Row(("captum:Deconvolution",), sees_image=False, toys=("gap",)),  # no max pooling, which alone sees it
@@ -72,6 +73,8 @@ ROWS = {
     "contrastivecam": Row(
         ("contrastivecam", 'contrastivecam(versus="runner_up")', 'contrastivecam(versus=1, layer="conv2")'), toys=("gap", "dense")
     ),
+    "cplrp": Row(("cplrp", 'cplrp(gamma_linear=0, at="tokens")'), toys=("vit",)),
+    "deconvnet": Row(("deconvnet", 'deconvnet(channels="sum")'), sees_image=False, toys=("gap",)),  # no max pooling, which alone sees it
     "deeplift": Row(("deeplift", 'deeplift(baseline="mean", channels="abs")')),
     "ebp": Row(("ebp", 'ebp(layer="relu1", compat="torchray")'), toys=("gap",)),
     "edges": Row(("edges",), sees_class=False),
@@ -114,6 +117,7 @@ ROWS = {
         ('lime(samples=30, segments="grid", cells=3)', 'lime(samples=30, segments="grid", cells=3, compat="captum")'),
         draws=True,
     ),
+    "lrp": Row(("lrp", 'lrp(composite="epsilon_gamma_box", start="logit")', 'lrp(composite="epsilon", epsilon=0.01)')),
     "occlusion": Row(("occlusion", 'occlusion(window=5, stride=3, fill="black", score="logit")')),
     "opticam": Row(
         (

@@ -11,12 +11,12 @@ from camdbench.explainers.common.trace import Trace
 
 IMAGES = 2
 GENERAL = "dense"  # a head that is not linear, so that no exception of a note applies
-GAP = {"cam", "cmwp", "ebp", "fullgrad", "guidedbackprop", "guidedgradcam"} | {  # not defined on the dense toy
+GAP = {"cam", "cmwp", "ebp", "deconvnet", "fullgrad", "guidedbackprop", "guidedgradcam"} | {  # not defined on the dense toy
     "captum:Deconvolution",
     "captum:GuidedBackprop",
     "captum:GuidedGradCam",
 }
-VIT = {"genericattention", "legrad", "rawattention", "rollout", "tibav"}
+VIT = {"attnlrp", "cplrp", "genericattention", "legrad", "rawattention", "rollout", "tibav"}
 WRAPPED = {"augsmooth": "augsmooth(gradcam)", "inside_box": "inside_box(saliency)", "outside_box": "outside_box(saliency)"} | {
     "inverted": "inverted(gradcam)",
     "power": "power(augsmooth(smoothgrad(samples=3)))",

@@ -1,10 +1,12 @@
-"""Guided backpropagation against captum where captum is right, by a literal reading where it is not, and refusals."""
+"""Guided backpropagation and deconvolution against captum where captum is right, by a literal reading where it is not, and refusals."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
-from captum.attr import GuidedBackprop, GuidedGradCam
+from captum.attr import Deconvolution, GuidedBackprop, GuidedGradCam
 from helpers.networks import random_network
 from helpers.toys import toy_batch, toy_classifier
 from torch import Tensor, nn
@@ -14,7 +16,8 @@ from camdbench.core.errors import NotApplicable
 from camdbench.datasets.in_memory import make_batch
 from camdbench.datasets.samples import Batch
 from camdbench.explainers.common.trace import Trace
-from camdbench.explainers.guided import guided_gradients, guidedbackprop, guidedgradcam
+from camdbench.explainers.guided import deconvnet, guided_gradients, guidedbackprop, guidedgradcam
+from camdbench.models.backward_rules import deconvolution_relu
 from camdbench.models.classifier import Classifier
 
 pytestmark = pytest.mark.usefixtures("float64")
@@ -85,6 +88,39 @@ def test_guidedgradcam_is_captums_with_a_bilinear_map(batch: Batch) -> None:
     found = reference.attribute(batch.images.clone().requires_grad_(), trace.targets, interpolate_mode="bilinear").detach()
     torch.testing.assert_close(guidedgradcam(trace), found.abs().amax(1), rtol=1e-4, atol=1e-7)
     torch.testing.assert_close(guidedgradcam(trace, channels="sum"), found.sum(1), rtol=1e-4, atol=1e-7)
+
+
+class TwoLayers(nn.Module):
+    """W1 = [[1, -1], [2, 1]], ReLU, W2 = [1, -1], and a second class of the opposite sign; the ReLU is a module or a function."""
+
+    def __init__(self, relu: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.relu = relu
+
+    def forward(self, images: Tensor) -> Tensor:
+        hidden = self.relu(F.linear(images[:, :2, 0, 0], torch.tensor([[1.0, -1.0], [2.0, 1.0]])))
+        return F.linear(hidden, torch.tensor([[1.0, -1.0], [-1.0, 1.0]]))
+
+
+@quiet
+def test_two_layers_by_hand_and_captum_without_a_warning_gives_the_plain_gradient_of_a_function() -> None:
+    image, plain = torch.tensor([1.0, 2.0, 0.0])[None, :, None, None], [-2, -1, 0]
+    for relu, of_captum in ((nn.ReLU(), [1, -1, 0]), (F.relu, plain)):
+        trace = Trace(Classifier(TwoLayers(relu), mean=0, std=1), Batch(("a",), image, torch.tensor([0])))
+        assert trace.pixel_gradients.flatten().tolist() == plain
+        assert guided_gradients(trace, "x", deconvolution_relu).flatten().tolist() == [1, -1, 0]
+        assert guided_gradients(trace, "x").flatten().tolist() == [0, 0, 0]
+        assert Deconvolution(trace.classifier).attribute(image.clone().requires_grad_(), target=0).flatten().tolist() == of_captum
+        assert deconvnet(trace).item() == 1
+
+
+@quiet
+def test_deconvolution_is_captums_on_a_real_network() -> None:
+    trace = _real("resnet18")
+    reference = Deconvolution(trace.classifier).attribute(trace.images.clone().requires_grad_(), target=trace.targets).detach()
+    scale = reference.abs().amax()
+    found = guided_gradients(trace, "x", deconvolution_relu)
+    torch.testing.assert_close(found / scale, reference / scale, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["small_vit", "convnext_tiny", "efficientnet_b0"])
