@@ -17,7 +17,7 @@ from camdbench.explainers.common.trace import Trace
 
 @explainer(
     "featureablation",
-    paper="Merrick 2019, arXiv:1910.07969 (Captum, feature_ablation.py); Zeiler & Fergus 2014, arXiv:1311.2901, section 4.2, on segments",
+    paper="Zeiler & Fergus 2014, arXiv:1311.2901, section 4.2, on segments; Captum, feature_ablation.py",
     cost=Cost(forward=1, repeats=(Repeat("per feature", forward=1),)),
     values="(-inf, inf)",
 )

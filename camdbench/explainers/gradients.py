@@ -133,7 +133,7 @@ def smoothgrad(
 
 @explainer(
     "vargrad",
-    paper="Adebayo et al. 2018, arXiv:1810.03307, section 3",
+    paper="Adebayo et al. 2018, arXiv:1810.03307, definition of VarGrad",
     cost=Cost(forward=1, repeats=(Repeat("samples", forward=1, backward=1),)),
     needs=("gradients",),
     stochastic=True,
@@ -159,7 +159,7 @@ def vargrad(
     for gradients in _noisy_gradients(trace, samples, noise):
         for copy in gradients.unbind(1):
             moments.add(copy)
-    return moments.variance(correction=0 if compat == "captum" else 1).mean(1)
+    return moments.variance(correction=0 if compat == "captum" else 1).mean(1).to(trace.images)
 
 
 @explainer(

@@ -20,7 +20,7 @@ Kernel = Literal["sigmoid", "rbf", "linear"]
 
 @explainer(
     "kpcacam",
-    paper="Karmani et al. 2024, arXiv:2410.00267, section 3",
+    paper="Karmani et al. 2024, arXiv:2410.00267, definition of the kernel projection",
     cost=Cost(forward=1),
     needs=("layer",),
     differs=(

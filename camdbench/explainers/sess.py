@@ -50,7 +50,7 @@ class Window(NamedTuple):
 
 @explainer(
     "sess",
-    paper="Tursun et al. 2022, arXiv:2207.01769, section 3, eq. 1-4",
+    paper="Tursun et al. 2022, arXiv:2207.01769, section 3",
     cost=Cost(forward=1, repeats=(Repeat("per window", forward=1),), wrapped="per kept window"),
     values="[0, 1]",
     differs=(

@@ -19,7 +19,7 @@ from camdbench.explainers.common.trace import Trace
 
 @explainer(
     "shapleysampling",
-    paper="Castro et al. 2009, doi 10.1016/j.cor.2008.04.004, section 3; pairs: Mitchell et al. 2022, arXiv:2104.12199, section 4.1",
+    paper="Castro et al. 2009, doi 10.1016/j.cor.2008.04.004, algorithm ApproShapley; pairs: Mitchell et al. 2022, arXiv:2104.12199",
     cost=Cost(
         forward=2,
         repeats=(Repeat(("samples", "per further feature"), forward=1),),

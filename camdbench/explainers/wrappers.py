@@ -113,7 +113,7 @@ def smooth(
     for _ in range(samples):
         images = trace.images + width * more(1)[:, 0]
         moments.add(wrapped(trace.of(replace(trace.batch, images=images)), may_be_constant=True).raw)
-    return moments.mean if statistic == "mean" else moments.variance(correction=1)
+    return (moments.mean if statistic == "mean" else moments.variance(correction=1)).to(trace.images)
 
 
 @explainer(
@@ -156,4 +156,4 @@ def refine(
     else:
         finest = max(own.raw.shape[1] for own in found), max(own.raw.shape[2] for own in found)
         factors = [upsample(normalise(to_float64(own.raw).relu(), "range"), finest) for own in found]
-    return normalise(torch.stack(factors).prod(0), "range")
+    return normalise(torch.stack(factors).prod(0), "range").to(trace.images)
