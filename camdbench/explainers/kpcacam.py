@@ -26,8 +26,8 @@ Kernel = Literal["sigmoid", "rbf", "linear"]
     differs=(
         Difference(
             "pytorch-grad-cam",
-            "takes the sign by which the largest entry of the eigenvector is positive",
-            "its rectified map may be the complement",
+            "takes the sign by which the largest entry of the eigenvector is positive, in the type of the activations",
+            "its rectified map may be the complement; small activations in float32 leave rounding noise",
         ),
     ),
 )
@@ -47,7 +47,7 @@ def kpcacam(
     X has the shape (grid cells, channels) and is centred; J centres the kernel matrix. k(u, v) is tanh(gamma u'v + 1), or
     exp(-gamma |u - v|^2) for `rbf`, or u'v for `linear`, which gives centred Eigen-CAM; gamma is 1 / channels by default. The
     first component is that of the largest eigenvalue; the sigmoid kernel matrix has negative ones, too. As tanh saturates, the
-    map depends on the scale of the layer. The sign is chosen as in `eigencam`, then the map is rectified.
+    map depends on the scale of a layer with large activations. The sign is chosen as in `eigencam`, then the map is rectified.
 
     Returns:
         (B, h, w), non-negative unless `relu=False`.
@@ -71,5 +71,5 @@ def kernel_component(matrix: Tensor, kernel: Kernel, gamma: float) -> Tensor:
     rows = products.mean(1, keepdim=True)
     centred = products - rows - rows.mT + rows.mean(2, keepdim=True)
     values, vectors = torch.linalg.eigh(centred)  # ascending
-    noise = products.shape[1] * torch.finfo(products.dtype).eps * products.abs().amax((1, 2))[:, None]
+    noise = 8 * products.shape[1] * torch.finfo(products.dtype).eps * products.abs().amax((1, 2))[:, None]
     return vectors[:, :, -1] * torch.where(values[:, -1:] > noise, values[:, -1:], 0).sqrt()
