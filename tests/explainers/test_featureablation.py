@@ -20,7 +20,6 @@ def test_of_a_product_each_player_loses_all_of_it() -> None:
     assert found.flatten().tolist() == pytest.approx([4, 5, 0, 0])
 
 
-@pytest.mark.filterwarnings("ignore:Feature mask is missing")
 @pytest.mark.parametrize("fill", ["black", "mean"])
 def test_is_captums_on_the_same_segments(fill: str) -> None:
     trace = Trace(toy_classifier("dense"), toy_batch())
