@@ -40,7 +40,7 @@ def _wanted(spec: Spec, base: str | None) -> Iterator[str | None]:
         inner = spec.wrapped[0]
         if "layer" not in needs_of(inner):
             raise UsageError(f"explainer {spec}: {inner} reads no layer; wrap one that does, such as gradcampp")
-        if own := next((part for part in inner.walk() if part.arguments.get("layer") is not None), None):
+        if own := next((part for part in inner.walk() if part.arguments.get("layer") is not None or "layers" in part.arguments), None):
             raise UsageError(f"explainer {spec}: {own} names its own layer; leave layer out, {spec.name} gives it its layers")
         for name in options["layers"]:
             yield from _wanted(inner, name)

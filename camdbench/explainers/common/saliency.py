@@ -136,6 +136,9 @@ class Wrapped(Protocol):
         ...
 
 
+_ORDER: tuple[Status, ...] = ("error", "constant_map", "ok")
+
+
 def _passed_on(made: Saliency, layer: str, *, may_be_constant: bool) -> _States:
     """States and reasons of an explainer inside a wrapper that count for the wrapper, with the layer if the wrapper chooses it."""
     passed = tuple("ok" if status == "constant_map" and may_be_constant else status for status in made.status)
@@ -144,12 +147,9 @@ def _passed_on(made: Saliency, layer: str, *, may_be_constant: bool) -> _States:
 
 
 def _merge_status(inner: Sequence[_States], outer: Saliency) -> Saliency:
-    """Pass errors and constant maps of wrapped explainers on to the wrapper's status."""
-    states = list(zip(outer.status, outer.reasons, strict=True))
-    for inside in inner:
-        for image, (status, reason) in enumerate(zip(*inside, strict=True)):
-            if status == "error" or (status != "ok" and states[image][0] == "ok"):
-                states[image] = status, reason
+    """Pass errors and constant maps of wrapped explainers on to the wrapper's status; errors come first, then what lies inside."""
+    each = [list(zip(status, reasons, strict=True)) for status, reasons in (*inner, (outer.status, outer.reasons))]
+    states = [min(own, key=lambda state: _ORDER.index(state[0])) for own in zip(*each, strict=True)]
     return replace(outer, status=tuple(status for status, _ in states), reasons=tuple(reason for _, reason in states))
 
 
