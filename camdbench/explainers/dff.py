@@ -22,7 +22,7 @@ from camdbench.functional.nonnegative_factors import factorise
     paper="Collins et al. 2018, arXiv:1806.10206, eq. 2-4",
     cost=Cost(forward=1),
     needs=("layer", "linear head"),
-    refuses='networks whose head behind the layer is not global average pooling and a linear layer, unless factor is an index',
+    refuses="networks whose head behind the layer is not global average pooling and a linear layer, unless factor is an index",
     differs=(
         Difference("paper", "factorises images together and shows all factors", "here each image alone, and one factor"),
         Difference(

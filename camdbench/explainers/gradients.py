@@ -142,9 +142,7 @@ def smoothgrad(
         Difference("Xplique", "adds noise of standard deviation 0.2, whatever the range of the image"),
     ),
 )
-def vargrad(
-    trace: Trace, *, samples: TwoOrMore = 50, noise: PositiveFloat = 0.15, compat: Literal["paper", "captum"] = "paper"
-) -> Tensor:
+def vargrad(trace: Trace, *, samples: TwoOrMore = 50, noise: PositiveFloat = 0.15, compat: Literal["paper", "captum"] = "paper") -> Tensor:
     r"""VarGrad: variance of the gradient over noisy copies of the image, mean over colour channels.
 
     .. math:: \frac{1}{3} \sum_c \frac{1}{n - 1} \sum_i \Big(\nabla_c y(x + e_i) - \frac{1}{n} \sum_j \nabla_c y(x + e_j)\Big)^2

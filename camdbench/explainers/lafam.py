@@ -12,7 +12,13 @@ from camdbench.explainers.common.trace import Trace
 _NOISE = 1e-6  # of the mean absolute activation
 
 
-@explainer("lafam", paper="Karjauv & Albayrak 2024, arXiv:2407.06059, definition of the mean map", cost=Cost(forward=1), needs=("layer",), values="(-inf, inf)")
+@explainer(
+    "lafam",
+    paper="Karjauv & Albayrak 2024, arXiv:2407.06059, definition of the mean map",
+    cost=Cost(forward=1),
+    needs=("layer",),
+    values="(-inf, inf)",
+)
 def lafam(trace: Trace, *, layer: str | None = None) -> Tensor:
     r"""LaFAM: mean of the activations over channels (class-agnostic).
 

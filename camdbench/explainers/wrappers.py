@@ -127,13 +127,13 @@ def smooth(
     differs=(
         Difference("pytorch-grad-cam 1.5.7", "multiplies maps at image size (compat=pgc); its clipping of layers has no effect", "none"),
         Difference(
-            "torchcam 0.5", "rectifies and scales at the layer, then enlarges to the largest layer (compat=torchcam)", "other values between cells"
+            "torchcam 0.5",
+            "rectifies and scales at the layer, then enlarges to the largest layer (compat=torchcam)",
+            "other values between cells",
         ),
     ),
 )
-def refine(
-    trace: Trace, wrapped: Wrapped, *, layers: tuple[str, ...] = (), compat: Literal["pgc", "torchcam"] = "pgc"
-) -> Tensor:
+def refine(trace: Trace, wrapped: Wrapped, *, layers: tuple[str, ...] = (), compat: Literal["pgc", "torchcam"] = "pgc") -> Tensor:
     r"""RefineCAM: product of another explainer's maps at several layers.
 
     .. math:: \prod_l n(S_l)

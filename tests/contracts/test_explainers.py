@@ -87,7 +87,9 @@ ROWS = {
         )
     ),
     "fakecam": Row(("fakecam",), sees_class=False, sees_image=False),
-    "featureablation": Row(('featureablation(segments="grid", cells=3)', 'featureablation(segments="grid", cells=2, spread="density", score="probability")')),
+    "featureablation": Row(
+        ('featureablation(segments="grid", cells=3)', 'featureablation(segments="grid", cells=2, spread="density", score="probability")')
+    ),
     "fem": Row(("fem", "fem(k=1)", 'fem(compat="pgc")'), sees_class=False, toys=("gap", "dense", "vit")),
     "finercam": Row(
         ("finercam", "finercam(gamma=1, classes=1, relu=False)", 'finercam(compat="pgc", relu=False)'), toys=("gap", "dense", "vit")
@@ -109,7 +111,9 @@ ROWS = {
     "inverted": Row(("inverted(gradcam)",)),
     "iscam": Row(("iscam(samples=3)", 'iscam(samples=3, compat="torchcam")')),
     "kernelshap": Row(('kernelshap(samples=30, segments="grid", cells=3)',), draws=True),
-    "kpcacam": Row(("kpcacam", 'kpcacam(kernel="rbf", sign="extreme")', "kpcacam(relu=False)"), sees_class=False, toys=("gap", "dense", "vit")),
+    "kpcacam": Row(
+        ("kpcacam", 'kpcacam(kernel="rbf", sign="extreme")', "kpcacam(relu=False)"), sees_class=False, toys=("gap", "dense", "vit")
+    ),
     "lafam": Row(("lafam",), sees_class=False),
     "layercam": Row(
         ("layercam", 'layercam(layer="conv2")', 'layercam(layer=("conv1", "relu2"))', 'layercam(layer=("conv1", "relu2"), compat="pgc")')
@@ -143,7 +147,10 @@ ROWS = {
     "segeigencam": Row(("segeigencam", "segeigencam(relu=False)"), toys=("gap", "dense", "vit")),
     "sess": Row(("sess(gradcam, scales=3)", "sess(saliency, scales=2, keep=1.0)")),
     "shapleycam": Row(("shapleycam", "shapleycam(relu=False)"), toys=("gap", "dense", "vit")),
-    "shapleysampling": Row(('shapleysampling(samples=5, segments="grid", cells=3)', 'shapleysampling(samples=4, segments="grid", cells=3, spread="density")'), draws=True),
+    "shapleysampling": Row(
+        ('shapleysampling(samples=5, segments="grid", cells=3)', 'shapleysampling(samples=4, segments="grid", cells=3, spread="density")'),
+        draws=True,
+    ),
     "smooth": Row(("smooth(gradcam, samples=3)", 'smooth(inputxgradient, samples=3, statistic="variance")'), draws=True, toys=("dense",)),
     "smoothgrad": Row(("smoothgrad(samples=5)", "smoothgrad(samples=5, squared=True)"), draws=True),
     "smoothgradcampp": Row(  # noise moves no gradient of a linear head

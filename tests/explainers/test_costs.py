@@ -21,7 +21,10 @@ WRAPPED = {"augsmooth": "augsmooth(gradcam)", "inside_box": "inside_box(saliency
     "inverted": "inverted(gradcam)",
     "power": "power(augsmooth(smoothgrad(samples=3)))",
 }
-KEPT = {"sess(gradcam, scales=3)": (9, 1), "sess(saliency, scales=2, keep=0.5)": (5, 2)}  # windows of 16 x 12 pixels, and how many are explained
+KEPT = {
+    "sess(gradcam, scales=3)": (9, 1),
+    "sess(saliency, scales=2, keep=0.5)": (5, 2),
+}  # windows of 16 x 12 pixels, and how many are explained
 GRID = 'segments="grid", cells=3'
 CHEAP = {  # two settings of every option that changes the number of passes
     "captum:DeepLiftShap": ("captum:DeepLiftShap(n_baselines=2)", 'captum:DeepLiftShap(n_baselines=3, baseline="mean")'),

@@ -1,4 +1,4 @@
-"""Eigen-CAM, EigenGrad-CAM and Seg-Eigen-CAM against a singular value decomposition and against pytorch-grad-cam, whose signs are left to chance."""
+"""Eigen-CAM, EigenGrad-CAM and Seg-Eigen-CAM against a singular value decomposition, and pytorch-grad-cam, whose signs vary."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from camdbench.explainers.kpcacam import Kernel, kernel_component, kpcacam
 
 pytestmark = pytest.mark.usefixtures("float64")
 
-FEATURES = torch.from_numpy(np.random.RandomState(1).rand(1, 6, 4, 4))  # noqa: NPY002 - the numbers of the golden values
+FEATURES = torch.from_numpy(np.random.RandomState(1).rand(1, 6, 4, 4))
 
 
 def centred(features: Tensor) -> Tensor:

@@ -107,7 +107,7 @@ def test_a_constant_layer_is_named(classifier: Classifier, batch: Batch) -> None
         ("refine(gradcampp)", r"refine(layers=()): name two layers or more"),
         (spec_of("gradcampp", ("relu2",)), "refine(layers=('relu2',)): name two layers or more"),
         (spec_of("saliency"), "saliency reads no layer; wrap one that does"),
-        (spec_of('power(gradcam(layer="conv1"))'), "gradcam(layer=\"conv1\") names its own layer; leave layer out"),
+        (spec_of('power(gradcam(layer="conv1"))'), 'gradcam(layer="conv1") names its own layer; leave layer out'),
         (spec_of("gradcam", ("conv1", "conv9")), "no layer 'conv9'"),
     ],
 )
@@ -116,4 +116,3 @@ def test_what_cannot_be_refined_is_refused_before_work_begins(spec: str, message
     with pytest.raises(UsageError, match=re.escape(message)):
         camdbench.explain(classifier, toy_batch(1).images.float(), spec)
     assert classifier.passes.total() == 0
-

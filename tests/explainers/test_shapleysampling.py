@@ -49,7 +49,9 @@ def test_is_captums_mean_over_the_same_permutations(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(sampler, "permutation_generator", lambda *_: iter([own.tolist() for own in orders]))
     with torch.no_grad():
         start = trace.classifier.mean.expand_as(trace.images)
-        reference = sampler.attribute(trace.images, start, trace.targets, feature_mask=segment(trace, "grid", 3).labels[:, None], n_samples=4)
+        reference = sampler.attribute(
+            trace.images, start, trace.targets, feature_mask=segment(trace, "grid", 3).labels[:, None], n_samples=4
+        )
     found = shapleysampling(trace, samples=4, **GRID)
     torch.testing.assert_close(found, reference[:, 0].to(found), rtol=1e-6, atol=1e-6)
 

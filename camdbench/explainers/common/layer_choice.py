@@ -60,7 +60,9 @@ def check_several(name: str, layers: Sequence[str]) -> None:
         UsageError: it is given fewer.
     """
     if len(layers) < 2:
-        raise UsageError(f'{name}(layers={tuple(layers)}): name two layers or more, such as layers=("layer3", "layer4"); see: camdbench layers')
+        raise UsageError(
+            f'{name}(layers={tuple(layers)}): name two layers or more, such as layers=("layer3", "layer4"); see: camdbench layers'
+        )
 
 
 def check_explainer(classifier: Classifier, spec: Spec, problem: str) -> None:

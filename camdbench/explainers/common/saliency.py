@@ -20,7 +20,6 @@ from camdbench.explainers.common.trace import Trace
 from camdbench.functional.float_precision import is_real
 from camdbench.functional.normalise import Normalisation, is_flat, normalise, upsample
 
-
 _States = tuple[tuple[Status, ...], tuple[str, ...]]  # of each image, and the reasons
 
 
@@ -141,7 +140,7 @@ _ORDER: tuple[Status, ...] = ("error", "constant_map", "ok")
 
 def _passed_on(made: Saliency, layer: str, *, may_be_constant: bool) -> _States:
     """States and reasons of an explainer inside a wrapper that count for the wrapper, with the layer if the wrapper chooses it."""
-    passed = tuple("ok" if status == "constant_map" and may_be_constant else status for status in made.status)
+    passed: tuple[Status, ...] = tuple("ok" if status == "constant_map" and may_be_constant else status for status in made.status)
     where = f"layer {layer}: " if layer else ""
     return passed, tuple("" if status == "ok" else where + reason for status, reason in zip(passed, made.reasons, strict=True))
 
