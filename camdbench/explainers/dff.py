@@ -57,12 +57,16 @@ def dff(
     """
     seen = trace.at(layer)
     activations = seen.activations
-    weights = to_float64(seen.class_weights[seen.targets]) if factor == "class" else None
+    if factor == "class":
+        seen.class_weights  # noqa: B018 - refused before the factors are sought
     if factor != "class" and factor >= min(factors, activations.shape[1], activations[0, 0].numel()):
         raise UsageError(f"dff(factor={factor}): the factors of this layer are 0 to {min(factors, *activations[0].flatten(1).shape) - 1}")
-    maps = list[Tensor]()
-    for index, own in enumerate(to_float64(activations.detach()).flatten(2)):
-        concepts, rows = factorise(own - own.amin(1, keepdim=True).clamp_max(0), factors, iterations)
-        chosen = int(factor) if weights is None else int(((weights[index] @ concepts) * rows.mean(1)).argmax())
-        maps.append(concepts[:, chosen].norm() * rows[chosen])
-    return torch.stack(maps).unflatten(1, tuple(activations.shape[2:])).to(activations)
+    matrices = to_float64(activations.detach()).flatten(2)
+    concepts, rows = factorise(matrices - matrices.amin(2, keepdim=True).clamp_max(0), factors, iterations)
+    maps = concepts.norm(dim=1)[:, :, None] * rows  # (B, factors, grid cells)
+    if factor == "class":
+        weights = to_float64(seen.class_weights[seen.targets])[:, None]
+        chosen = ((weights @ concepts)[:, 0] * rows.mean(2)).argmax(1)
+    else:
+        chosen = torch.full((len(maps),), factor, device=maps.device)
+    return maps[torch.arange(len(maps), device=maps.device), chosen].unflatten(1, tuple(activations.shape[2:])).to(activations)

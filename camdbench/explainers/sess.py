@@ -62,7 +62,7 @@ class Window(NamedTuple):
 def sess(
     trace: Trace, wrapped: Wrapped, *, scales: PositiveInt = 12, window: PositiveInt | None = None, keep: PositiveFraction = 0.1
 ) -> Tensor:
-    r"""SESS: mean of another explainer's maps of windows that slide over enlarged images, weighted by class probabilities.
+    r"""SESS: another explainer's maps of windows at several scales, weighted by class probability.
 
     .. math:: G * \frac{\sum_j m_j}{\sum_j [m_j > 0]}, \quad m_j = \frac{p_j}{\max_i p_i}\,E(x_j)
 
@@ -70,7 +70,7 @@ def sess(
     default that of the image: 224, 288, ... 928 pixels. Windows are square if `window` is given and of the image's shape if not.
     They do not overlap, but the last is shifted into the image: 122 windows of a square image at 12 scales. The fraction `keep`
     with the highest class probabilities p_j is explained. Each finished map is pasted in its place, and a pixel gets the mean over the
-    windows that are positive there, so windows with a constant map are skipped. G is a Gaussian of 11 x 11 pixels, sigma 5.
+    windows whose maps are positive there, so windows with a constant map are skipped. G is a Gaussian of 11 x 11 pixels, sigma 5.
 
     Returns:
         (B, H, W) in [0, 1].

@@ -42,7 +42,7 @@ def shapleysampling(
     score: Literal["probability", "logit"] = "logit",
     spread: Literal["value", "density"] = "value",
 ) -> Tensor:
-    r"""Shapley sampling: mean gain of the class score when a segment joins those before it in a random order.
+    r"""Shapley sampling: mean gain of the class score when a segment joins, in random orders.
 
     .. math:: \phi_i = \frac{1}{n} \sum_\pi \big(y(P_i^\pi \cup i) - y(P_i^\pi)\big)
 

@@ -15,57 +15,57 @@ _SMALL = 1e-6  # of the start: below it an entry counts as zero, as in scikit-le
 
 
 class Factors(NamedTuple):
-    """X = W H.
+    """X = W H for each matrix of a batch.
 
     Attributes:
-        left: W (rows, factors), not negative.
-        right: H (factors, columns), not negative.
+        left: W (B, rows, factors), not negative.
+        right: H (B, factors, columns), not negative.
     """
 
     left: Tensor
     right: Tensor
 
 
-def factorise(matrix: Tensor, count: int, iterations: int) -> Factors:
-    """Minimise |X - W H|^2 over non-negative W and H.
+def factorise(matrices: Tensor, count: int, iterations: int) -> Factors:
+    """Minimise |X - W H|^2 over non-negative W and H, for each matrix alone.
 
     Args:
-        matrix: X (rows, columns), not negative, float64.
+        matrices: X (B, rows, columns), not negative, float64.
         count: number of factors; at most the shorter side of X counts.
         iterations: sweeps over W and H, always all of them: a stopping rule would make the result jump with rounding.
     """
-    left, right = _start(matrix, min(count, *matrix.shape))
+    left, right = _start(matrices, min(count, *matrices.shape[1:]))
     for _ in range(iterations):
-        left = _sweep(matrix, left, right.T)
-        right = _sweep(matrix.T, right.T, left).T
+        left = _sweep(matrices, left, right.mT)
+        right = _sweep(matrices.mT, right.mT, left).mT
     return Factors(left, right)
 
 
-def _sweep(matrix: Tensor, left: Tensor, right: Tensor) -> Tensor:
-    """W with each column in turn at its minimum, for X = W V', V (columns, factors)."""
-    gram, products, left = right.T @ right, matrix @ right, left.clone()
-    for index in range(left.shape[1]):
-        if gram[index, index] > 0:
-            slope = left @ gram[:, index] - products[:, index]
-            left[:, index] = (left[:, index] - slope / gram[index, index]).clamp_min(0)
-    return left
+def _sweep(matrices: Tensor, left: Tensor, right: Tensor) -> Tensor:
+    """W with each column in turn at its minimum, for X = W V', V (B, columns, factors)."""
+    gram, products = right.mT @ right, matrices @ right
+    steps = gram.diagonal(dim1=1, dim2=2)
+    steps = torch.where(steps > 0, 1 / steps, 0)
+    columns = list(left.unbind(2))
+    for index in range(len(columns)):
+        slope = (torch.stack(columns, 2) @ gram[:, :, index, None]).squeeze(2) - products[:, :, index]
+        columns[index] = (columns[index] - slope * steps[:, index, None]).clamp_min(0)
+    return torch.stack(columns, 2)
 
 
-def _start(matrix: Tensor, count: int) -> Factors:
+def _start(matrices: Tensor, count: int) -> Factors:
     """NNDSVDa: the larger of the positive and the negative part of each pair of singular vectors; zeros become the mean of X."""
-    left, values, right = torch.linalg.svd(matrix, full_matrices=False)
-    pairs = list[tuple[Tensor, Tensor]]()
-    for index in range(count):
-        own, other = left[:, index], right[index]
-        if own.sum() < 0 and index == 0:
-            own, other = -own, -other  # the first pair has one sign
-        parts = [((sign * own).clamp_min(0), (sign * other).clamp_min(0)) for sign in (1, -1)]
-        sizes = [(first.norm() * second.norm()) for first, second in parts]
-        (first, second), size = (parts[0], sizes[0]) if index == 0 or sizes[0] > sizes[1] else (parts[1], sizes[1])
-        tiny = torch.finfo(matrix.dtype).tiny
-        root = (values[index] * size).sqrt()
-        pairs.append((root * first / first.norm().clamp_min(tiny), root * second / second.norm().clamp_min(tiny)))
-    mean = matrix.mean()
-    columns, rows = (torch.stack([pair[side] for pair in pairs]) for side in (0, 1))
-    columns, rows = (torch.where(part < _SMALL, mean, part) for part in (columns, rows))
-    return Factors(columns.T.contiguous(), rows)
+    left, values, right = torch.linalg.svd(matrices, full_matrices=False)
+    left, right, values = left.mT[:, :count], right[:, :count], values[:, :count, None]  # (B, factors, rows or columns or 1)
+    left, right = left.clone(), right.clone()
+    left[:, 0], right[:, 0] = left[:, 0].abs(), right[:, 0].abs()  # of one sign but for rounding
+    parts = [((sign * left).clamp_min(0), (sign * right).clamp_min(0)) for sign in (1, -1)]
+    sizes = [first.norm(dim=2, keepdim=True) * second.norm(dim=2, keepdim=True) for first, second in parts]
+    chosen = sizes[0] > sizes[1]
+    scale, mean = (values * torch.where(chosen, *sizes)).sqrt(), matrices.mean((1, 2))[:, None, None]
+    sides = list[Tensor]()
+    for positive, negative in zip(*parts, strict=True):
+        side = torch.where(chosen, positive, negative)
+        side = scale * side / side.norm(dim=2, keepdim=True).clamp_min(torch.finfo(side.dtype).tiny)
+        sides.append(torch.where(side < _SMALL, mean, side))
+    return Factors(sides[0].mT, sides[1])
