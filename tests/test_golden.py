@@ -23,7 +23,16 @@ TABLES = {
     "metrics": "golden-metrics.csv",
     "orderings": "golden-orderings.csv",
 }
-TOO_MANY_PASSES = {"extremal", "iscam", "kernelshap", "lime", "rise", "sobol", "sscam"}  # more than some 300 for each image
+TOO_MANY_PASSES = {
+    "extremal",
+    "iscam",
+    "kernelshap",
+    "lime",
+    "rise",
+    "shapleysampling",
+    "sobol",
+    "sscam",
+}  # more than some 300 for each image
 NOT_ON_THE_MODEL = {"attnlrp", "cplrp", "genericattention", "legrad", "rawattention", "rollout", "tibav"}  # the embedded networks have no attention
 
 

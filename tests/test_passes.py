@@ -158,6 +158,8 @@ def _of_both(spec: Spec, of_toys: Sequence[Mapping[str, int]], batch: float, *, 
             "windows": of_toy["per window position"],
             "places": of_toy["per feature"],
             "features": of_toy["per feature"],
+            "crops": of_toy["per window"],
+            "kept": of_toy["per kept window"],
             "linear_head": 0,
             "batch": batch,
         }

@@ -40,9 +40,11 @@ REDUCED = {  # explainers of many passes, with fewer
     "kernelshap": "kernelshap(samples=100)",
     "lime": "lime(samples=100)",
     "rise": "rise(masks=100)",
+    "shapleysampling": "shapleysampling(samples=2)",
     "smoothgrad": "smoothgrad(samples=10)",
     "sobol": "sobol(designs=2)",
     "sscam": "sscam(samples=2)",
+    "vargrad": "vargrad(samples=10)",
 }
 MORE = (  # further settings of explainers, and wrappers
     'opticam(search_dtype="network")',

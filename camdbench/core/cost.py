@@ -14,6 +14,9 @@ RUN_TIME = {
     "per replayed channel": 0,
     "per window position": 1,
     "per feature": 1,
+    "per further feature": 0,
+    "per window": 1,
+    "per kept window": 1,
     "per layer": 1,
 }  # quantity -> its least value
 
@@ -124,7 +127,7 @@ class Cost:
         tail_forward: forward passes through the tail, the part behind the target layer.
         tail_backward: backward passes through the tail.
         repeats: passes whose number depends on options or on the network.
-        wrapped: runs of the wrapped explainer per run of the wrapper.
+        wrapped: runs of the wrapped explainer per run of the wrapper: a number, an option or a quantity of `RUN_TIME`.
         note: exception or computation not counted.
     """
 
@@ -133,13 +136,14 @@ class Cost:
     tail_forward: int = 0
     tail_backward: int = 0
     repeats: tuple[Repeat, ...] = ()
-    wrapped: int = 0
+    wrapped: int | str = 0
     note: str = ""
 
     @property
     def option_names(self) -> set[str]:
         """Options that determine the number of passes."""
-        return {str(name) for each in self.repeats for name in (*each.factors, *each.when[:1]) if name not in RUN_TIME}
+        names = {str(name) for each in self.repeats for name in (*each.factors, *each.when[:1])}
+        return (names | ({self.wrapped} if isinstance(self.wrapped, str) else set())) - set(RUN_TIME)
 
     def passes(
         self,
@@ -158,7 +162,11 @@ class Cost:
         201
         """
         own = PassEstimate(self.forward, self.backward, self.tail_forward, self.tail_backward)
-        return sum((repeat.passes(options, quantities or {}) for repeat in self.repeats), own + wrapped * self.wrapped)
+        known = quantities or {}
+        if isinstance(times := self.wrapped, str):
+            own += PassEstimate(lower_bound=times in RUN_TIME and times not in known)
+            times = {**RUN_TIME, **known}[times] if times in RUN_TIME else _count(options[times])
+        return sum((repeat.passes(options, known) for repeat in self.repeats), own + wrapped * times)
 
     def __str__(self) -> str:
         return self.describe()
@@ -168,8 +176,14 @@ class Cost:
 
         >>> print(Cost(forward=1, wrapped=6))
         1 forward + 6 x the wrapped explainer
+        >>> print(Cost(wrapped="per kept window"))
+        the wrapped explainer per kept window
         """
-        wrapped = f"{self.wrapped} x the wrapped explainer" if self.wrapped > 1 else "the wrapped explainer" * self.wrapped
+        wrapped = "the wrapped explainer" if self.wrapped else ""
+        if self.wrapped in RUN_TIME:
+            wrapped += f" {self.wrapped}"
+        elif self.wrapped not in (0, 1):
+            wrapped = f"{self.wrapped} x {wrapped}"
         own = _passes_text(self.forward, self.backward, self.tail_forward, self.tail_backward)
         text = " + ".join(filter(None, [own, *(repeat.describe(switches) for repeat in self.repeats), wrapped])) or "no passes"
         return f"{text} ({self.note})" if self.note else text

@@ -21,7 +21,8 @@ class ExplainerFacts:
             `masks`, `linear head` (global average pooling and a linear layer after the target layer), `attention`.
         refuses: networks or images for which it raises `NotApplicable`.
         aliases: names in other libraries.
-        normalisation: mapping of the raw map to a mask in [0, 1]; `none` if the map already is one.
+        normalisation: mapping of the raw map to a mask in [0, 1]; `none` if the map already is one, `wrapped` for that of the
+            wrapped explainer.
         control: a baseline that every method should beat; listed apart in tables.
         stochastic: draws random numbers, seeded by (seed, image id).
         formula: LaTeX; if empty, the first `.. math::` of the docstring.
@@ -37,7 +38,7 @@ class ExplainerFacts:
     needs: tuple[Literal["layer", "gradients", "boxes", "masks", "linear head", "attention"], ...] = ()
     refuses: str = ""
     aliases: tuple[str, ...] = ()
-    normalisation: Literal["range", "max", "sigmoid", "none"] = "range"
+    normalisation: Literal["range", "max", "sigmoid", "none", "wrapped"] = "range"
     control: bool = False
     stochastic: bool = False
     formula: str = ""

@@ -176,6 +176,7 @@ _BOUNDED: dict[str, tuple[type, dict[str, Any]]] = {  # names as in pydantic, fo
     "NonNegativeFloat": (float, {"ge": 0, "allow_inf_nan": False}),
     "FiniteFloat": (float, {"allow_inf_nan": False}),
     "PositiveFraction": (float, {"gt": 0, "le": 1}),  # core.option_types
+    "TwoOrMore": (int, {"ge": 2}),  # core.option_types
     "Preprocess": (str, {"pattern": r"^(resize256_crop224|resize224_distort|short448|keep|model|fit\(.*\))$"}),
 }
 

@@ -1,4 +1,4 @@
-"""Eigen-CAM and EigenGrad-CAM: the first principal component of a layer."""
+"""Eigen-CAM, EigenGrad-CAM and Seg-Eigen-CAM: the first principal component of a layer."""
 
 from __future__ import annotations
 
@@ -72,6 +72,29 @@ def eigengradcam(
     return map_.relu() if relu else map_
 
 
+@explainer(
+    "segeigencam",
+    paper="Chung & Ying 2025, doi 10.3390/app15137562, eq. 10-13",
+    cost=Cost(forward=1, tail_backward=1),
+    needs=("layer", "gradients"),
+)
+def segeigencam(trace: Trace, *, layer: str | None = None, relu: bool = True) -> Tensor:
+    r"""Seg-Eigen-CAM: activations times absolute gradients, projected on their first principal component.
+
+    .. math:: X v_1, \quad X = |G| \odot A = U S V^\top
+
+    X is centred. The value farthest from zero is made positive (eq. 13), and the map is rectified, as in pytorch-grad-cam.
+    If the least and the greatest value are equally far, the sign stays that of the decomposition. The method was published for
+    segmentation networks; of a classifier it explains the class logit.
+
+    Returns:
+        (B, h, w), non-negative unless `relu=False`.
+    """
+    seen = trace.at(layer)
+    map_ = principal_map(seen.gradients.abs() * seen.activations, centre=True, sign="extreme")
+    return map_.relu() if relu else map_
+
+
 def principal_map(features: Tensor, *, centre: bool, sign: Literal["sum", "extreme"]) -> Tensor:
     """X v_1 (B, h, w) for features (B, K, h, w) read as X (places, K); from the smaller of its two Gram matrices."""
     matrix = to_float64(features.flatten(2).transpose(1, 2))  # (B, P, K)
@@ -83,8 +106,13 @@ def principal_map(features: Tensor, *, centre: bool, sign: Literal["sum", "extre
     else:
         vectors = torch.linalg.eigh(matrix.mT @ matrix).eigenvectors  # (B, K, K)
         flat = (matrix @ vectors[:, :, -1:]).squeeze(2)
+    flat = flat * orientation(flat, matrix, sign)[:, None]
+    return flat.unflatten(1, tuple(features.shape[2:])).to(features)
+
+
+def orientation(flat: Tensor, matrix: Tensor, sign: Literal["sum", "extreme"]) -> Tensor:
+    """Sign (B,) of principal maps (B, P) of features (B, P, K), which the decomposition leaves open; see `eigencam`."""
     farthest = torch.where(flat.amin(1).abs() > flat.amax(1).abs(), -1.0, 1.0)
     agreement, scale = (flat * matrix.sum(2)).sum(1), (flat.abs() * matrix.abs().sum(2)).sum(1)
     by_sum = (agreement.abs() > _NOISE * scale) & (sign == "sum")
-    flat = flat * torch.where(by_sum, agreement.sign(), farthest)[:, None]
-    return flat.unflatten(1, tuple(features.shape[2:])).to(features)
+    return torch.where(by_sum, agreement.sign(), farthest)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator
 from typing import Literal
 
 import numpy as np
@@ -12,9 +12,12 @@ from torch import Tensor
 
 from camdbench.core.cost import Cost, Repeat
 from camdbench.core.difference import Difference
+from camdbench.core.option_types import TwoOrMore
 from camdbench.core.registries import explainer
 from camdbench.explainers.common.masked_scoring import chunks, fill_image
+from camdbench.explainers.common.noisy_copies import drawing, noise_width
 from camdbench.explainers.common.trace import Trace
+from camdbench.functional.running_moments import RunningMoments
 
 Channels = Literal["max", "sum", "abs"]
 
@@ -98,13 +101,18 @@ def integratedgradients(
 
 @explainer(
     "smoothgrad",
-    paper="Smilkov et al. 2017, arXiv:1706.03825, section 2.2",
+    paper="Smilkov et al. 2017, arXiv:1706.03825, section 2.2; squared: Hooker et al. 2019, arXiv:1806.10758, section 4.1",
     cost=Cost(forward=1, repeats=(Repeat("samples", forward=1, backward=1),)),
     needs=("gradients",),
     stochastic=True,
 )
 def smoothgrad(
-    trace: Trace, *, samples: PositiveInt = 50, noise: PositiveFloat = 0.15, channels: Literal["max", "sum", "abs"] = "max"
+    trace: Trace,
+    *,
+    samples: PositiveInt = 50,
+    noise: PositiveFloat = 0.15,
+    channels: Literal["max", "sum", "abs"] = "max",
+    squared: bool = False,
 ) -> Tensor:
     r"""SmoothGrad: mean gradient over noisy copies of the image.
 
@@ -112,18 +120,44 @@ def smoothgrad(
 
     The noise e_i is Gaussian with standard deviation `noise` times the image's range of values. The
     paper recommends 10 to 20 % and 50 samples. The signed gradients are averaged before `channels` reduces the colours.
+    `squared=True` averages their squares instead (SmoothGrad-Squared of ROAR).
 
     Returns:
-        (B, H, W), non-negative unless `channels="sum"`.
+        (B, H, W), non-negative unless `channels="sum"` without `squared`.
     """
-    low, high = (bound(trace.images, (1, 2, 3), keepdim=True) for bound in (torch.amin, torch.amax))
-    width = noise * (high - low)[:, None]
-    more = _drawing(trace, "smoothgrad", torch.randn, trace.images.shape[1:])
     total = torch.zeros_like(trace.images)
-    for part in chunks(trace, samples, gradients=True):
-        points = trace.images[:, None] + width * more(part.stop - part.start)  # (B, n, 3, H, W)
-        total += _gradients_at(trace, points).sum(1)
+    for gradients in _noisy_gradients(trace, samples, noise):
+        total += (gradients.square() if squared else gradients).sum(1)
     return reduce_channels(total / samples, channels)
+
+
+@explainer(
+    "vargrad",
+    paper="Adebayo et al. 2018, arXiv:1810.03307, definition of VarGrad",
+    cost=Cost(forward=1, repeats=(Repeat("samples", forward=1, backward=1),)),
+    needs=("gradients",),
+    stochastic=True,
+    differs=(
+        Difference("Captum", "divides by n instead of n - 1 (compat=captum)", "values smaller by 1 / n, 2 % with 50 samples"),
+        Difference("Xplique", "adds noise of standard deviation 0.2, whatever the range of the image"),
+    ),
+)
+def vargrad(trace: Trace, *, samples: TwoOrMore = 50, noise: PositiveFloat = 0.15, compat: Literal["paper", "captum"] = "paper") -> Tensor:
+    r"""VarGrad: variance of the gradient over noisy copies of the image, mean over colour channels.
+
+    .. math:: \frac{1}{3} \sum_c \frac{1}{n - 1} \sum_i \Big(\nabla_c y(x + e_i) - \frac{1}{n} \sum_j \nabla_c y(x + e_j)\Big)^2
+
+    The copies are those of `smoothgrad`. The variance is that of signed gradients, accumulated in float64. It is zero where the
+    logit is linear in the pixels.
+
+    Returns:
+        (B, H, W), non-negative.
+    """
+    moments = RunningMoments()
+    for gradients in _noisy_gradients(trace, samples, noise):
+        for copy in gradients.unbind(1):
+            moments.add(copy)
+    return moments.variance(correction=0 if compat == "captum" else 1).mean(1).to(trace.images)
 
 
 @explainer(
@@ -161,9 +195,9 @@ def gradientshap(
     Returns:
         (B, H, W), signed for `channels="sum"`.
     """
-    places = _drawing(trace, "gradientshap places", torch.rand, (1, 1, 1))
-    baselines = _drawing(trace, "gradientshap baselines", torch.rand, trace.images.shape[1:])
-    noises = _drawing(trace, "gradientshap noise", torch.randn, trace.images.shape[1:])
+    places = drawing(trace, "gradientshap places", torch.rand, (1, 1, 1))
+    baselines = drawing(trace, "gradientshap baselines", torch.rand, trace.images.shape[1:])
+    noises = drawing(trace, "gradientshap noise", torch.randn, trace.images.shape[1:])
     total = torch.zeros_like(trace.images)
     for part in chunks(trace, samples, gradients=True):
         count = part.stop - part.start
@@ -183,18 +217,12 @@ def _gradients_at(trace: Trace, points: Tensor) -> Tensor:
         return torch.autograd.grad(scores.sum(), leaf)[0].reshape(points.shape)
 
 
-def _drawing(trace: Trace, purpose: str, draw: Callable[..., Tensor], shape: Sequence[int]) -> Callable[[int], Tensor]:
-    """A function that draws the next n samples of each image, (B, n, *shape), one call per sample.
-
-    So the numbers depend neither on the batch nor on how many samples are drawn at a time.
-    """
-    generators = [trace.random(index, purpose) for index in range(len(trace.images))]
-
-    def more(count: int) -> Tensor:
-        rows = [torch.stack([draw(shape, generator=generator) for _ in range(count)]) for generator in generators]
-        return torch.stack(rows).to(trace.images.device)
-
-    return more
+def _noisy_gradients(trace: Trace, samples: int, noise: float) -> Iterator[Tensor]:
+    """Gradients (B, n, 3, H, W) at noisy copies of each image, `samples` in all."""
+    width = noise_width(trace.images, noise)[:, None]
+    more = drawing(trace, "smoothgrad", torch.randn, trace.images.shape[1:])
+    for part in chunks(trace, samples, gradients=True):
+        yield _gradients_at(trace, trace.images[:, None] + width * more(part.stop - part.start))
 
 
 def reduce_channels(gradients: Tensor, channels: Channels) -> Tensor:

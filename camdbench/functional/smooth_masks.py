@@ -37,6 +37,13 @@ def _gaussian(side: int, sigma: float, like: Tensor, zero_padding: bool) -> Tens
     return torch.where(apart.abs() <= reach, weights, 0) / torch.exp(-(whole**2) / (2 * sigma**2)).sum()
 
 
+def blur_window(maps: Tensor, side: int, sigma: float) -> Tensor:
+    """Gaussian blur of maps (B, H, W) by a kernel of `side` x `side` pixels; the borders are mirrored, without the outermost pixel."""
+    from torchvision.transforms.functional import gaussian_blur
+
+    return gaussian_blur(maps, [min(side, 2 * length - 1) for length in reversed(maps.shape[-2:])], [sigma, sigma])
+
+
 def pyramid(images: Tensor, sigma: float, levels: int = 8, *, zero_padding: bool = False) -> Tensor:
     """Blur pyramid of images (N, C, H, W) with sigma, …, 0 in equal steps: (N, levels, C, H, W)."""
     return torch.stack([blur(images, sigma * (1 - level / (levels - 1)), zero_padding=zero_padding) for level in range(levels)], 1)

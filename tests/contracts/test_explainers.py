@@ -76,6 +76,8 @@ ROWS = {
     "cplrp": Row(("cplrp", 'cplrp(gamma_linear=0, at="tokens")'), toys=("vit",)),
     "deconvnet": Row(("deconvnet", 'deconvnet(channels="sum")'), sees_image=False, toys=("gap",)),  # no max pooling, which alone sees it
     "deeplift": Row(("deeplift", 'deeplift(baseline="mean", channels="abs")')),
+    "deepliftshap": Row(("deepliftshap(baselines=3)", 'deepliftshap(baselines=2, channels="abs")'), draws=True),
+    "dff": Row(("dff(factors=4)", "dff(factors=4, iterations=50)"), toys=("gap",)),
     "ebp": Row(("ebp", 'ebp(layer="relu1", compat="torchray")'), toys=("gap",)),
     "edges": Row(("edges",), sees_class=False),
     "eigencam": Row(("eigencam", 'eigencam(sign="extreme", compat="pgc")'), sees_class=False, toys=("gap", "dense", "vit")),
@@ -88,6 +90,9 @@ ROWS = {
         )
     ),
     "fakecam": Row(("fakecam",), sees_class=False, sees_image=False),
+    "featureablation": Row(
+        ('featureablation(segments="grid", cells=3)', 'featureablation(segments="grid", cells=2, spread="density", score="probability")')
+    ),
     "fem": Row(("fem", "fem(k=1)", 'fem(compat="pgc")'), sees_class=False, toys=("gap", "dense", "vit")),
     "finercam": Row(
         ("finercam", "finercam(gamma=1, classes=1, relu=False)", 'finercam(compat="pgc", relu=False)'), toys=("gap", "dense", "vit")
@@ -109,6 +114,10 @@ ROWS = {
     "inverted": Row(("inverted(gradcam)",)),
     "iscam": Row(("iscam(samples=3)", 'iscam(samples=3, compat="torchcam")')),
     "kernelshap": Row(('kernelshap(samples=30, segments="grid", cells=3)',), draws=True),
+    "kpcacam": Row(
+        ("kpcacam", 'kpcacam(kernel="rbf", sign="extreme")', "kpcacam(relu=False)"), sees_class=False, toys=("gap", "dense", "vit")
+    ),
+    "lafam": Row(("lafam",), sees_class=False),
     "layercam": Row(
         ("layercam", 'layercam(layer="conv2")', 'layercam(layer=("conv1", "relu2"))', 'layercam(layer=("conv1", "relu2"), compat="pgc")')
     ),
@@ -132,14 +141,22 @@ ROWS = {
     "random": Row(("random", "random(cells=3)"), sees_class=False, sees_image=False, draws=True),
     "randomcam": Row(("randomcam", "randomcam(relu=False)"), sees_class=False, toys=("gap", "dense", "vit")),
     "rawattention": Row(("rawattention", 'rawattention(block=0, fusion="max")'), sees_class=False, toys=("vit",)),
+    "refine": Row(('refine(gradcampp, layers=("conv1", "relu2"))', 'refine(gradcam, layers=("conv2", "relu2"), compat="torchcam")')),
     "rise": Row(("rise(masks=40, cells=4)", 'rise(masks=40, cells=3, keep=0.3, compat="xplique")'), draws=True),
     "rollout": Row(("rollout", 'rollout(fusion="min", discard=0.5)'), sees_class=False, toys=("vit",)),
     "saliency": Row(("saliency", 'saliency(channels="sum")'), toys=("gap", "dense", "vit")),
     "scorecam": Row(
         ("scorecam", 'scorecam(fill="black", score="probability")', 'scorecam(compat="author")', 'scorecam(compat="pgc", layer="conv2")')
     ),
+    "segeigencam": Row(("segeigencam", "segeigencam(relu=False)"), toys=("gap", "dense", "vit")),
+    "sess": Row(("sess(gradcam, scales=3)", "sess(saliency, scales=2, keep=1.0)")),
     "shapleycam": Row(("shapleycam", "shapleycam(relu=False)"), toys=("gap", "dense", "vit")),
-    "smoothgrad": Row(("smoothgrad(samples=5)",), draws=True),
+    "shapleysampling": Row(
+        ('shapleysampling(samples=5, segments="grid", cells=3)', 'shapleysampling(samples=4, segments="grid", cells=3, spread="density")'),
+        draws=True,
+    ),
+    "smooth": Row(("smooth(gradcam, samples=3)", 'smooth(inputxgradient, samples=3, statistic="variance")'), draws=True, toys=("dense",)),
+    "smoothgrad": Row(("smoothgrad(samples=5)", "smoothgrad(samples=5, squared=True)"), draws=True),
     "smoothgradcampp": Row(  # noise moves no gradient of a linear head
         ("smoothgradcampp", "smoothgradcampp(samples=2, std=0.1)"), draws=True, toys=("dense",)
     ),
@@ -147,6 +164,7 @@ ROWS = {
     "sscam": Row(("sscam(samples=3, std=0.5)", 'sscam(samples=3, fill="black")'), draws=True),
     "tibav": Row(("tibav", "tibav(start=1)"), toys=("vit",)),
     "uniform": Row(("uniform",), sees_class=False, sees_image=False),
+    "vargrad": Row(("vargrad(samples=4)", 'vargrad(samples=3, compat="captum")'), draws=True),
     "xgradcam": Row(("xgradcam", "xgradcam(relu=False)"), toys=("gap", "dense", "vit")),
 }
 # With their default options, but for those whose passes would cost seconds: fewer iterations or samples, and never less than a hundred.
@@ -158,6 +176,7 @@ AT_DEFAULTS = {
     "kernelshap": "kernelshap(samples=100)",
     "lime": "lime(samples=100)",
     "rise": "rise(masks=400)",
+    "shapleysampling": "shapleysampling(samples=2)",
     "sobol": "sobol(designs=4)",
 }
 NOT_OF_ACTIVATIONS = {"captum:InternalInfluence"}  # gradients at the layer, which do not vanish with its activations

@@ -11,7 +11,7 @@ from camdbench.explainers.common.trace import Trace
 
 IMAGES = 2
 GENERAL = "dense"  # a head that is not linear, so that no exception of a note applies
-GAP = {"cam", "cmwp", "ebp", "deconvnet", "fullgrad", "guidedbackprop", "guidedgradcam"} | {  # not defined on the dense toy
+GAP = {"cam", "cmwp", "deconvnet", "dff", "ebp", "fullgrad", "guidedbackprop", "guidedgradcam"} | {  # not defined on the dense toy
     "captum:Deconvolution",
     "captum:GuidedBackprop",
     "captum:GuidedGradCam",
@@ -21,6 +21,10 @@ WRAPPED = {"augsmooth": "augsmooth(gradcam)", "inside_box": "inside_box(saliency
     "inverted": "inverted(gradcam)",
     "power": "power(augsmooth(smoothgrad(samples=3)))",
 }
+KEPT = {
+    "sess(gradcam, scales=3)": (9, 1),
+    "sess(saliency, scales=2, keep=0.5)": (5, 2),
+}  # windows of 16 x 12 pixels, and how many are explained
 GRID = 'segments="grid", cells=3'
 CHEAP = {  # two settings of every option that changes the number of passes
     "captum:DeepLiftShap": ("captum:DeepLiftShap(n_baselines=2)", 'captum:DeepLiftShap(n_baselines=3, baseline="mean")'),
@@ -41,10 +45,12 @@ CHEAP = {  # two settings of every option that changes the number of passes
         "captum:ShapleyValueSampling(n_samples=2, cells=3)",
         "captum:ShapleyValueSampling(n_samples=3, cells=3)",
     ),
+    "deepliftshap": ("deepliftshap(baselines=2)", "deepliftshap(baselines=3)"),
     "extremal": (
         "extremal(areas=(0.1,), max_iter=2)",
         'extremal(areas=(0.1, 0.2, 0.3), max_iter=3, variant="dual", search_dtype="network")',
     ),
+    "featureablation": (f"featureablation({GRID})",),
     "gradientshap": ("gradientshap(samples=2)", 'gradientshap(samples=5, baseline="mean")'),
     "integratedgradients": ("integratedgradients(steps=5)", "integratedgradients(steps=3)"),
     "iscam": ("iscam(samples=2)", "iscam(samples=3)"),
@@ -58,11 +64,16 @@ CHEAP = {  # two settings of every option that changes the number of passes
         'opticam(iterations=2, objective="diff", best=True, start="gradcam")',
         'opticam(iterations=4, objective="iodiff", start="random", search_dtype="network")',
     ),
+    "refine": ('refine(gradcampp, layers=("conv1", "relu2"))', 'refine(power(gradcam), layers=("conv1", "conv2", "relu2"))'),
     "rise": ("rise(masks=100)", "rise(masks=7)"),
+    "sess": tuple(KEPT),
+    "shapleysampling": (f"shapleysampling(samples=4, {GRID})", f"shapleysampling(samples=5, {GRID})"),
+    "smooth": ("smooth(gradcam, samples=3)", "smooth(power(saliency), samples=2)"),
     "smoothgrad": ("smoothgrad(samples=2)", "smoothgrad(samples=5)"),
     "smoothgradcampp": ("smoothgradcampp", "smoothgradcampp(samples=2)"),
     "sobol": ("sobol(designs=4)", "sobol(designs=2, cells=3)"),
     "sscam": ("sscam(samples=2)", "sscam(samples=3)"),
+    "vargrad": ("vargrad(samples=2)", "vargrad(samples=5)"),
 }
 WINDOWS = {  # on 16 x 12 pixels
     "occlusion": 15 * 11,
@@ -104,6 +115,9 @@ def quantities_of(toy: str, spec: str, image: int) -> dict[str, int]:
         "per replayed channel": int(channels.ne(0).any(1).sum()),
         "per window position": WINDOWS.get(spec, 0),
         "per feature": {"captum:LayerFeatureAblation": 8 * 6}.get(spec, 3 * 3),
+        "per further feature": 3 * 3 - 1,
+        "per window": KEPT.get(spec, (0, 0))[0],
+        "per kept window": KEPT.get(spec, (0, 0))[1],
         "per layer": 1,
     }
 
@@ -112,7 +126,7 @@ def passes_announced(toy: str, spec: str) -> PassEstimate:
     """The passes of both images together by the explainer's cost, with its quantities known only at run time substituted."""
     checked = explainers.parse_one(spec)
     if checked.wrapped:
-        return passes_of(checked) * IMAGES
+        return sum((passes_of(checked, quantities_of(toy, spec, image)) for image in range(IMAGES)), PassEstimate())
     entry = explainers.get(checked.name)
     assert entry.facts.cost is not None
     cost, options = entry.facts.cost, entry.arguments(checked)

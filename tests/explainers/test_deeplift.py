@@ -1,10 +1,10 @@
-"""DeepLIFT: what it adds up to, captum where captum is right, and refusals."""
+"""DeepLIFT and DeepLiftShap: what they add up to, captum where captum is right, and refusals."""
 
 from __future__ import annotations
 
 import pytest
 import torch
-from captum.attr import DeepLift
+from captum.attr import DeepLift, DeepLiftShap
 from helpers.networks import random_network
 from helpers.toys import toy_batch, toy_classifier
 from torch import Tensor, nn
@@ -14,7 +14,8 @@ from camdbench.core.errors import NotApplicable
 from camdbench.datasets.in_memory import make_batch
 from camdbench.datasets.samples import Batch
 from camdbench.explainers.common.trace import Trace
-from camdbench.explainers.deeplift import deeplift
+from camdbench.explainers.deeplift import attributions, deeplift, deepliftshap
+from camdbench.functional.seeding import generator_for
 from camdbench.models.backward_rules import BackwardRules, rescale_maximum
 from camdbench.models.classifier import Classifier
 
@@ -89,6 +90,31 @@ def test_adds_up_on_real_networks(name: str) -> None:
 def test_is_refused_where_the_rule_says_nothing(name: str, word: str) -> None:
     with pytest.raises(NotApplicable, match=f"deeplift is not defined for.*{word}"):
         deeplift(_real(name, 32))
+
+
+@quiet
+def test_deepliftshap_is_captums_on_the_same_references_and_adds_up(batch: Batch) -> None:
+    trace = Trace(toy_classifier("dense"), batch)
+    found, expected, starts = deepliftshap(trace, baselines=3), list[Tensor](), list[Tensor]()
+    for index in range(4):
+        generator = generator_for(0, f"image-{index}", "gradientshap baselines")
+        starts.append(torch.stack([torch.rand(batch.images.shape[1:], generator=generator) for _ in range(3)]))
+        own = batch.images[index : index + 1].clone().requires_grad_()
+        reference = DeepLiftShap(trace.classifier).attribute(own, starts[-1], target=trace.targets[index : index + 1])
+        expected.append(reference.detach().sum(1))
+    torch.testing.assert_close(found, torch.cat(expected), rtol=1e-3, atol=1e-5)
+    with torch.no_grad():
+        logits = trace.score(torch.cat(starts)).gather(1, trace.targets.repeat_interleave(3)[:, None])
+    torch.testing.assert_close(found.sum((1, 2)), trace.target_logits - logits.reshape(4, 3).mean(1), rtol=1e-6, atol=1e-8)
+
+
+def test_the_mean_over_references_on_a_linear_model_is_known() -> None:
+    network = nn.Sequential(nn.Flatten(), nn.Linear(3, 2, bias=False))
+    network[1].weight.data = torch.tensor([[1.0, -2.0, 0.5], [0.0, 0.0, 1.0]])
+    image = torch.tensor([1.0, 3.0, 4.0]).reshape(1, 3, 1, 1)
+    trace = Trace(Classifier(network, mean=0.0, std=1.0), Batch(("image",), image, torch.tensor([0])))
+    found = sum(attributions(trace, torch.full_like(image, value), "deepliftshap") for value in (0.0, 2.0)) / 2
+    assert found.flatten().tolist() == pytest.approx([0, -4, 1.5])
 
 
 def test_passes_are_counted(batch: Batch) -> None:

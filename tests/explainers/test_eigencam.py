@@ -1,4 +1,4 @@
-"""Eigen-CAM and EigenGrad-CAM against a singular value decomposition and against pytorch-grad-cam, whose signs are left to chance."""
+"""Eigen-CAM, EigenGrad-CAM and Seg-Eigen-CAM against a singular value decomposition, and pytorch-grad-cam, whose signs vary."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from camdbench.datasets.samples import Batch
 from camdbench.explainers.common.trace import Trace
-from camdbench.explainers.eigencam import eigencam, eigengradcam, principal_map
+from camdbench.explainers.eigencam import eigencam, eigengradcam, principal_map, segeigencam
 from camdbench.explainers.hirescam import hirescam
 
 pytestmark = pytest.mark.usefixtures("float64")
@@ -98,3 +98,16 @@ def test_sums_that_are_rounding_have_no_say() -> None:
 def test_a_dead_layer_gives_zeros() -> None:
     for shape in ((2, 30, 4, 3), (2, 5, 4, 3)):
         assert not principal_map(torch.zeros(shape), centre=True, sign="sum").any()
+
+
+def test_segeigencam_is_that_of_grad_cam_and_has_the_known_values(batch: Batch) -> None:
+    classifier = toy_classifier("dense")
+    expected = raw_map_of_grad_cam(classifier, batch, "SegEigenCAM")
+    with classifier.frozen():
+        found = segeigencam(Trace(classifier, batch), relu=False)
+        torch.testing.assert_close(segeigencam(Trace(classifier, batch)), found.relu())
+    torch.testing.assert_close(found, expected.to(found), rtol=0, atol=1e-6)
+    activations = torch.tensor([[[1.0, 2.0], [3.0, 4.0]], [[0.0, 1.0], [1.0, 0.0]]])
+    gradients = torch.tensor([[[-1.0, 0.0], [1.0, 2.0]], [[1.0, -1.0], [0.0, 0.0]]])
+    found = principal_map((gradients.abs() * activations)[None], centre=True, sign="extreme")[0]
+    torch.testing.assert_close(found, torch.tensor([[-1.97369, -3.05027], [0.01994, 5.00401]]), rtol=0, atol=5e-6)

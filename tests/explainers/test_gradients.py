@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 import torch
-from captum.attr import InputXGradient, IntegratedGradients, Saliency
+from captum.attr import InputXGradient, IntegratedGradients, NoiseTunnel, Saliency
 from helpers.toys import SIZE, toy_batch, toy_classifier
 from torch import Tensor, nn
 
 from camdbench.datasets.samples import Batch
 from camdbench.explainers.common.trace import Trace
-from camdbench.explainers.gradients import gradientshap, inputxgradient, integratedgradients, reduce_channels, saliency, smoothgrad
+from camdbench.explainers.gradients import gradientshap, inputxgradient, integratedgradients, reduce_channels, saliency, smoothgrad, vargrad
 from camdbench.functional import pass_size
 from camdbench.functional.seeding import generator_for
 from camdbench.models.classifier import Classifier
@@ -81,6 +81,52 @@ def test_smoothgrad_on_a_linear_model_is_its_gradient(linear: tuple[Trace, Tenso
     torch.testing.assert_close(smoothgrad(trace, samples=3), weights.abs().amax(1))
 
 
+def noise_of(trace: Trace, samples: int, level: float) -> Tensor:
+    """(B, n, 3, H, W), the noise that smoothgrad and vargrad add, drawn again."""
+    rows = []
+    for index, own in enumerate(trace.images):
+        generator = generator_for(0, f"image-{index}", "smoothgrad")
+        width = level * (own.max() - own.min())
+        rows.append(torch.stack([width * torch.randn(own.shape, generator=generator) for _ in range(samples)]))
+    return torch.stack(rows)
+
+
+@pytest.mark.usefixtures("float64")
+@pytest.mark.parametrize("kind", ["smoothgrad", "smoothgrad_sq", "vargrad"])
+def test_statistics_of_noisy_gradients_are_captums_on_the_same_noise(trace: Trace, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    noise = noise_of(trace, 6, 0.2)
+    monkeypatch.setattr(torch, "normal", lambda *_: noise.flatten(0, 1))
+    tunnel = NoiseTunnel(Saliency(trace.classifier))
+    reference = tunnel.attribute(trace.images, nt_type=kind, nt_samples=6, stdevs=1.0, target=trace.targets, abs=False).detach()
+    if kind == "vargrad":
+        torch.testing.assert_close(vargrad(trace, samples=6, noise=0.2, compat="captum"), reference.mean(1))
+        torch.testing.assert_close(vargrad(trace, samples=6, noise=0.2), reference.mean(1) * 6 / 5)
+    else:
+        found = smoothgrad(trace, samples=6, noise=0.2, channels="sum", squared=kind == "smoothgrad_sq")
+        torch.testing.assert_close(found, reference.sum(1))
+
+
+class SumOfSquares(nn.Module):
+    def forward(self, images: Tensor) -> Tensor:
+        return images.square().sum((1, 2, 3))[:, None].expand(-1, 5)
+
+
+@pytest.mark.usefixtures("float64")
+def test_vargrad_of_a_square_is_four_variances_of_the_noise_and_that_of_magnitudes_is_another_quantity() -> None:
+    images = torch.zeros(1, 3, 16, 12)
+    images[..., -1] = 1  # the range of values
+    trace = Trace(Classifier(SumOfSquares(), mean=0.0, std=1.0), Batch(("image-0",), images, torch.tensor([0])))
+    found = vargrad(trace, samples=1000)  # sigma 0.15
+    assert found.mean().item() == pytest.approx(0.09, rel=0.01)
+    assert ((found - 0.09).abs() < 5 * 0.09 * (2 / 3000) ** 0.5).all()
+    magnitudes = (2 * noise_of(trace, 1000, 0.15)).abs()[0, ..., :-1]  # at pixels of value 0
+    assert magnitudes.var(0).mean().item() == pytest.approx(0.033, abs=5e-4)
+
+
+def test_vargrad_of_a_linear_model_is_exactly_zero(linear: tuple[Trace, Tensor]) -> None:
+    assert not vargrad(linear[0], samples=4).any()
+
+
 @pytest.mark.parametrize("baseline", ["black", "mean"])
 def test_gradientshap_on_a_linear_model_is_exact_for_a_fixed_baseline(linear: tuple[Trace, Tensor], baseline: str) -> None:
     trace, weights = linear
@@ -108,7 +154,7 @@ def test_gradientshap_is_the_literal_sum(trace: Trace) -> None:
     torch.testing.assert_close(gradientshap(trace, samples=5, noise=0.1)[1], total.sum(0) / 5, rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("method", [smoothgrad, gradientshap])
+@pytest.mark.parametrize("method", [smoothgrad, gradientshap, vargrad])
 def test_draws_do_not_depend_on_how_many_are_made_at_a_time(trace: Trace, method: type, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = method(trace, samples=7)
     monkeypatch.setattr(pass_size, "CPU_PIXELS", 3 * 4 * SIZE[0] * SIZE[1])

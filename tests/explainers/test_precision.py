@@ -20,13 +20,17 @@ ALTERING = (
     "occlusion(window=4, stride=2)",
     'lime(samples=40, segments="grid", cells=3)',
     'kernelshap(samples=40, segments="grid", cells=3)',
+    'shapleysampling(samples=3, segments="grid", cells=3)',
     "sobol(designs=2)",
+    'featureablation(segments="grid", cells=3)',
 )
 EXACT = (
     "ablationcam",
     "cam",
     "contrastivecam",
     "deeplift",
+    "deepliftshap(baselines=2)",
+    "dff",
     "eigencam",
     "extremal(areas=(0.2,), max_iter=4, step=2, sigma=2.0, blur_sigma=4.0)",
     "fullgrad",
@@ -37,11 +41,15 @@ EXACT = (
     "guidedgradcam",
     "inputxgradient",
     "integratedgradients",
+    "kpcacam",
+    "lafam",
     "layercam",
     "opticam(iterations=3)",
     "saliency",
     "smoothgrad(samples=2)",
     "smoothgradcampp(samples=2)",
+    "segeigencam",
+    "vargrad(samples=2)",
 )
 
 

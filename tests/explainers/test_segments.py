@@ -7,7 +7,7 @@ import torch
 from helpers.toys import toy_batch, toy_classifier
 from skimage.segmentation import quickshift
 
-from camdbench.explainers.common.segments import Segments, scores_without, segment
+from camdbench.explainers.common.segments import Segments, scores_of_rows, scores_without, segment
 from camdbench.explainers.common.trace import Trace
 
 
@@ -55,3 +55,22 @@ def test_segments_that_are_off_show_the_filling_and_images_may_differ_in_number(
     shown[3] = 0
     expected = trace.score(shown).detach().gather(1, trace.targets[:, None]).squeeze(1)
     torch.testing.assert_close(torch.stack([row[0] for row in scores]).float(), expected)
+
+
+def test_scores_of_rows_are_those_of_padded_ones_without_the_passes_of_the_padding(trace: Trace) -> None:
+    labels = torch.zeros(4, 16, 12, dtype=torch.int64)
+    labels[1, 8:], labels[2, :, 4:8], labels[2, :, 8:] = 1, 1, 2
+    found, generator = Segments(labels, (1, 2, 3, 1)), torch.Generator().manual_seed(0)
+    kept = [torch.rand(rows, count, generator=generator).lt(0.5).double() for rows, count in ((1, 1), (5, 2), (0, 3), (2, 1))]
+    mean = found.means(trace.images)
+    expected = scores_without(trace, found, kept, mean, "logit")
+    before = trace.classifier.passes.forward
+    scores = scores_of_rows(trace, found, kept, mean, "logit")
+    assert trace.classifier.passes.forward - before == 8
+    for own, other in zip(scores, expected, strict=True):
+        torch.testing.assert_close(own, other, rtol=0, atol=1e-6)
+
+
+def test_a_density_is_a_value_over_the_number_of_pixels() -> None:
+    found = Segments(torch.tensor([[[0, 0, 2]]]), (3,))  # nothing lies in segment 1
+    assert found.spread([torch.tensor([3.0, 7.0, 5.0])], "density").tolist() == [[[1.5, 1.5, 5.0]]]

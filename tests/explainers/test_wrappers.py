@@ -10,6 +10,8 @@ from camdbench.core.errors import UsageError
 from camdbench.core.registries import explainers, is_control, needs_of
 from camdbench.datasets.samples import Batch
 from camdbench.explainers.common.trace import Trace
+from camdbench.functional.normalise import normalise
+from camdbench.functional.seeding import generator_for
 from camdbench.models.pass_counts import PassCounts
 
 
@@ -25,6 +27,12 @@ def flat() -> None:
     def flat(trace: Trace) -> torch.Tensor:
         """Three everywhere."""
         return torch.full((len(trace.images), 2, 2), 3.0)
+
+    @explainers.register("sometimes_flat", paper="a test")
+    def sometimes_flat(trace: Trace) -> torch.Tensor:
+        """Three everywhere, or a ramp for images with a bright corner."""
+        ramp = torch.tensor([[1.0, 2.0]])
+        return torch.where(trace.images[:, 0, :1, :1] > 0.5, ramp, torch.full_like(ramp, 3.0))
 
     @explainers.register("broken", paper="a test")
     def broken(trace: Trace) -> torch.Tensor:
@@ -123,6 +131,35 @@ def test_a_wrapper_without_and_a_method_with_an_explainer_inside_are_refused():
         explainers.parse_one("power(inverted(gradcan))")
     with pytest.raises(UsageError, match="iterations"):
         explainers.parse_one("power(opticam(iterations=-1))")
+
+
+@pytest.mark.usefixtures("float64")
+def test_smooth_gives_smoothgrad_of_any_map_and_its_variance():
+    classifier, batch = toy_classifier("dense"), toy_batch()
+    found = maps_of(classifier, batch, 'smooth(saliency(channels="sum"), samples=5, level=0.2)')
+    expected = maps_of(classifier, batch, 'smoothgrad(channels="sum", samples=5, noise=0.2)')
+    torch.testing.assert_close(found.raw, expected.raw)
+    maps_, width = list[torch.Tensor](), 0.2 * (batch.images.amax((1, 2, 3)) - batch.images.amin((1, 2, 3)))
+    generators = [generator_for(0, f"image-{index}", "smoothgrad") for index in range(4)]
+    for _ in range(5):
+        noise = torch.stack([torch.randn(batch.images.shape[1:], generator=generator) for generator in generators])
+        noisy = Batch(batch.ids, batch.images + width[:, None, None, None] * noise, batch.labels)
+        maps_.append(maps_of(classifier, noisy, "gradcam(relu=False)").raw)
+    for statistic, wanted in (("mean", torch.stack(maps_).mean(0)), ("variance", torch.stack(maps_).var(0))):
+        spec = f'smooth(gradcam(relu=False), samples=5, level=0.2, statistic="{statistic}")'
+        torch.testing.assert_close(maps_of(classifier, batch, spec).raw, wanted)
+
+
+def test_smooth_finishes_as_the_explainer_inside_and_a_constant_copy_counts_as_any_other(flat: None):
+    classifier, batch = toy_classifier("dense"), toy_batch()
+    found = maps_of(classifier, batch, "smooth(inputxgradient, samples=3)")
+    assert found.raw.min() < 0
+    torch.testing.assert_close(found.maps, normalise(found.raw, "max"))
+    assert set(maps_of(classifier, batch, "smooth(flat, samples=2)").status) == {"constant_map"}
+    assert set(maps_of(classifier, batch, "smooth(broken, samples=2)").status) == {"error"}
+    assert maps_of(classifier, batch, "smooth(sometimes_flat, samples=4)").status == ("ok",) * 4
+    with pytest.raises(UsageError, match=r"smooth\(samples=1\): input should be greater than or equal to 2"):
+        explainers.parse_one("smooth(gradcam, samples=1)")
 
 
 def test_edges_are_zero_on_a_flat_image_and_follow_the_slope_of_a_ramp():

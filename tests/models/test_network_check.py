@@ -208,6 +208,7 @@ class TestOneAtATime:
         alone, twin = self.pair()
         batch, small = toy_batch(3), {"opticam": "(iterations=3)", "rise": "(masks=8)", "sobol": "(designs=2)", "extremal": "(max_iter=2)"}
         reduced = {"kernelshap": "(samples=20)", "lime": "(samples=20)", "smoothgrad": "(samples=3)", "gradientshap": "(samples=3)"}
+        reduced |= {"shapleysampling": "(samples=2, segments='grid', cells=2)", "vargrad": "(samples=3)", "deepliftshap": "(baselines=2)"}
         reduced |= {"captum:FeatureAblation": "(cells=2)"} | {
             f"captum:{name}": "(n_samples=2, cells=2)" for name in ("Lime", "ShapleyValueSampling")
         }
@@ -232,7 +233,7 @@ class TestOneAtATime:
         assert compared > 25
         copies = {"DeepLift", "DeepLiftShap", "LayerIntegratedGradients", "LayerConductance", "InternalInfluence", "LayerGradientShap"}
         of_captum = {f"captum:{name}" for name in copies | {"LayerDeepLift", "LayerDeepLiftShap", "LRP", "LayerLRP"}}
-        assert refused <= {"deeplift", "ebp", "cmwp", "fullgrad"} | of_captum  # their rules are not defined for such a norm
+        assert refused <= {"deeplift", "deepliftshap", "ebp", "cmwp", "fullgrad"} | of_captum  # their rules are not defined for such a norm
 
     def test_metrics_of_masked_copies_give_the_values_of_the_twin(self) -> None:
         batch, names = toy_batch(3), ["ad", "ag", "insertion(step=9)", "deletion(step=9)", "infidelity(samples=4)"]

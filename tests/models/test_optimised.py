@@ -33,11 +33,15 @@ FEWER = {  # of those that make many passes
     "rise": "rise(masks=20)",
     "lime": "lime(samples=20, segments='grid', cells=3)",
     "kernelshap": "kernelshap(samples=20, segments='grid', cells=3)",
+    "shapleysampling": "shapleysampling(samples=1, segments='grid', cells=3)",
+    "featureablation": "featureablation(segments='grid', cells=3)",
     "sobol": "sobol(designs=1)",
     "sscam": "sscam(samples=2)",
     "iscam": "iscam(samples=2)",
     "occlusion": "occlusion(window=16, stride=16)",
     "smoothgrad": "smoothgrad(samples=2)",
+    "vargrad": "vargrad(samples=2)",
+    "deepliftshap": "deepliftshap(baselines=2)",
     "integratedgradients": "integratedgradients(steps=4)",
 }
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from math import isfinite
-from typing import Literal, cast, overload
+from typing import Literal, Protocol, cast, overload
 
 import torch
 from torch import Tensor
@@ -20,6 +20,8 @@ from camdbench.explainers.common.objective_fit import needs_linear, why_not
 from camdbench.explainers.common.trace import Trace
 from camdbench.functional.float_precision import is_real
 from camdbench.functional.normalise import Normalisation, is_flat, normalise, upsample
+
+_States = tuple[tuple[Status, ...], tuple[str, ...]]  # of each image, and the reasons
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ class RawMaps:
     raw: Tensor
     size: tuple[int, int]
     how: Normalisation
-    inner: tuple[tuple[tuple[Status, ...], tuple[str, ...]], ...]
+    inner: tuple[_States, ...]
 
     def finish(self) -> Saliency:
         """Post-process the maps."""
@@ -76,16 +78,17 @@ def saliency(trace: Trace, spec: Spec, *, later: bool = False) -> Saliency | Raw
     linear = trace.objective.is_logit or not needs_linear(spec) or trace.logit_weights is not None
     if reason := why_not(spec, trace.objective, linear=linear):
         raise NotApplicable(reason)
-    found = list[Saliency]()
+    found = list[_States]()
 
-    def within(trace: Trace, part: Spec) -> Saliency:
-        found.append(saliency(trace, part))
-        return found[-1]
+    def within(seen: Trace, part: Spec, *, may_be_constant: bool = False) -> Saliency:
+        made = saliency(seen, part)
+        found.append(_passed_on(made, seen.layer_name if "layers" in spec.arguments else "", may_be_constant=may_be_constant))
+        return made
 
     inner = [partial(within, part=part) for part in spec.wrapped]
     with nullcontext() if explainers.is_built_in(spec.name) else _guarded(trace, spec):
         raw = check_maps(spec, explainers.load(spec.name)(trace, *inner, **spec.arguments), trace.images)
-    maps = RawMaps(raw.detach(), trace.size, normalisation_of(spec), tuple((own.status, own.reasons) for own in found))
+    maps = RawMaps(raw.detach(), trace.size, normalisation_of(spec), tuple(found))
     return maps if later else replace(maps.finish(), logits=trace.known_logits)
 
 
@@ -128,16 +131,28 @@ def check_maps(spec: Spec, found: object, images: Tensor) -> Tensor:
     return found.to(images.device)
 
 
-Wrapped = Callable[[Trace], Saliency]  # what a wrapper gets: the explainer inside it, its maps finished
+class Wrapped(Protocol):
+    """What a wrapper gets: the explainer inside it, its maps finished."""
+
+    def __call__(self, trace: Trace, *, may_be_constant: bool = False) -> Saliency:
+        """Maps of a trace; a constant one makes the wrapper's map constant unless it is one of many, which `may_be_constant`."""
+        ...
 
 
-def _merge_status(inner: Sequence[tuple[Sequence[Status], Sequence[str]]], outer: Saliency) -> Saliency:
-    """Pass errors and constant maps of wrapped explainers on to the wrapper's status."""
-    states = list(zip(outer.status, outer.reasons, strict=True))
-    for inside in inner:
-        for image, (status, reason) in enumerate(zip(*inside, strict=True)):
-            if status == "error" or (status != "ok" and states[image][0] == "ok"):
-                states[image] = status, reason
+_ORDER: tuple[Status, ...] = ("error", "constant_map", "ok")
+
+
+def _passed_on(made: Saliency, layer: str, *, may_be_constant: bool) -> _States:
+    """States and reasons of an explainer inside a wrapper that count for the wrapper, with the layer if the wrapper chooses it."""
+    passed: tuple[Status, ...] = tuple("ok" if status == "constant_map" and may_be_constant else status for status in made.status)
+    where = f"layer {layer}: " if layer else ""
+    return passed, tuple("" if status == "ok" else where + reason for status, reason in zip(passed, made.reasons, strict=True))
+
+
+def _merge_status(inner: Sequence[_States], outer: Saliency) -> Saliency:
+    """Pass errors and constant maps of wrapped explainers on to the wrapper's status; errors come first, then what lies inside."""
+    each = [list(zip(status, reasons, strict=True)) for status, reasons in (*inner, (outer.status, outer.reasons))]
+    states = [min(own, key=lambda state: _ORDER.index(state[0])) for own in zip(*each, strict=True)]
     return replace(outer, status=tuple(status for status, _ in states), reasons=tuple(reason for _, reason in states))
 
 
@@ -147,7 +162,8 @@ def normalisation_of(spec: Spec) -> Normalisation:
         return "range"
     entry = explainers.get(spec.name)
     default = next((option.default for option in entry.options if option.name == "normalisation"), entry.facts.normalisation)
-    return cast("Normalisation", spec.arguments.get("normalisation", default))
+    stated = spec.arguments.get("normalisation", default)
+    return normalisation_of(spec.wrapped[0]) if stated == "wrapped" else cast("Normalisation", stated)
 
 
 def finish(raw: Tensor, size: tuple[int, int], how: Normalisation) -> Saliency:

@@ -7,10 +7,12 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from camdbench.explainers.common.masked_scoring import Score, cells, scores_under
+from camdbench.explainers.common.masked_scoring import Score, cells, class_scores, scores_under
 from camdbench.explainers.common.trace import Trace
+from camdbench.functional.pass_size import images_per_pass
 
 How = Literal["quickshift", "grid"]
+Spread = Literal["value", "density"]
 
 
 class Segments(NamedTuple):
@@ -24,8 +26,11 @@ class Segments(NamedTuple):
     labels: Tensor
     counts: tuple[int, ...]
 
-    def spread(self, values: list[Tensor]) -> Tensor:
-        """One value per segment, B vectors, on every pixel of it: (B, H, W)."""
+    def spread(self, values: list[Tensor], how: Spread = "value") -> Tensor:
+        """One value per segment, B vectors, on every pixel of it: (B, H, W); as a `density`, divided by the segment's number of pixels."""
+        if how == "density":
+            sizes = [torch.bincount(labels.flatten(), minlength=len(row)) for row, labels in zip(values, self.labels, strict=True)]
+            values = [row / size.to(row).clamp_min(1) for row, size in zip(values, sizes, strict=True)]
         rows = [row.float().to(self.labels.device)[labels] for row, labels in zip(values, self.labels, strict=True)]
         return torch.stack(rows)
 
@@ -86,3 +91,22 @@ def scores_without(trace: Trace, segments: Segments, kept: list[Tensor], fill: T
 
     scores = scores_under(trace, rows, masks_of, fill, score).cpu().double()
     return [row[: len(own)] for row, own in zip(scores, kept, strict=True)]
+
+
+def scores_of_rows(trace: Trace, segments: Segments, kept: list[Tensor], fill: Tensor, score: Score) -> list[Tensor]:
+    """Class scores with segments removed, as `scores_without`, with as many passes as there are rows.
+
+    Passes mix rows of different images, so an image with few segments costs few passes, whatever its batch mates.
+    """
+    device, targets = trace.images.device, trace.targets
+    owners = torch.tensor([index for index, own in enumerate(kept) for _ in own], device=device)
+    rows = torch.cat([torch.nn.functional.pad(own, (0, max(segments.counts) - own.shape[1])) for own in kept]).to(trace.images)
+    step = images_per_pass(device, trace.size[0] * trace.size[1], dtype=trace.images.dtype)
+    fills, found = fill.expand_as(trace.images), list[Tensor]()
+    for start in range(0, len(rows), step):
+        own = owners[start : start + step]
+        masks = rows[start : start + step].gather(1, segments.labels[own].flatten(1)).unflatten(1, trace.size)[:, None]
+        with torch.no_grad():
+            logits = trace.score(trace.images[own] * masks + fills[own] * (1 - masks))
+        found.append(class_scores(logits, targets[own], score).cpu().double())
+    return list(torch.cat([*found, torch.zeros(0).double()]).split([len(own) for own in kept]))

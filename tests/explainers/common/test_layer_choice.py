@@ -25,6 +25,8 @@ def layers_of(spec: str, base: str | None = None) -> tuple[str, ...]:
         ('layercam(layer=("conv1", "relu2", "conv1"))', None, ("conv1", "relu2")),
         ('power(inverted(gradcam(layer="conv1")), alpha=2.0)', "conv2", ("conv1",)),
         ("augsmooth(gradcam)", "conv2", ("conv2",)),
+        ('refine(gradcampp, layers=("conv1", "conv2"))', "relu2", ("conv1", "conv2")),
+        ('power(refine(smooth(gradcam), layers=("conv1", "conv1")))', None, ("conv1",)),
         ("occlusion", "conv2", ()),
     ],
 )
@@ -36,3 +38,17 @@ def test_options_come_before_the_layer_that_is_asked_for(spec: str, base: str | 
 def test_an_unknown_layer_is_refused_by_name(spec: str, base: str | None) -> None:
     with pytest.raises(UsageError, match="conv3"):
         layers_of(spec, base)
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ("power(refine(gradcam))", "name two layers or more"),
+        ('refine(augsmooth(saliency), layers=("conv1", "conv2"))', "reads no layer"),
+        ('refine(augsmooth(gradcam(layer="conv1")), layers=("conv1", "conv2"))', "names its own layer"),
+        ('refine(refine(gradcam, layers=("conv1", "conv2")), layers=("conv1", "conv2"))', "names its own layer"),
+    ],
+)
+def test_a_wrapper_that_names_layers_needs_two_and_an_explainer_that_takes_them(spec: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        layers_of(spec)
