@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, get_type_hints
 
+from camdbench.core.completeness import Completeness
 from camdbench.core.cost import Cost
 from camdbench.core.difference import Difference
 from camdbench.core.protocols import Protocol
@@ -27,6 +28,7 @@ class ExplainerFacts:
         formula: LaTeX; if empty, the first `.. math::` of the docstring.
         values: range of the raw map with default options.
         differs: how other implementations differ.
+        completeness: what the raw map sums to; None: no claim.
         unstable: an option and its values at which the explainer amplifies rounding so far that single values depend on the
             batch and the processor; tables then print fewer digits.
     """
@@ -42,6 +44,7 @@ class ExplainerFacts:
     formula: str = ""
     values: str = "[0, inf)"
     differs: tuple[Difference, ...] = ()
+    completeness: Completeness | None = None
     unstable: tuple[str | bool, ...] = ()
 
 

@@ -7,6 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from camdbench.core.completeness import Completeness
 from camdbench.core.cost import Cost
 from camdbench.core.difference import Difference
 from camdbench.core.errors import NotApplicable
@@ -39,6 +40,7 @@ from camdbench.models.backward_rules import (
             "here the former is refused and the latter supported",
         ),
     ),
+    completeness=Completeness("baseline", when={"channels": "sum"}),
     values="(-inf, inf)",
 )
 def deeplift(trace: Trace, *, baseline: Literal["mean", "black"] = "black", channels: Literal["max", "sum", "abs"] = "sum") -> Tensor:

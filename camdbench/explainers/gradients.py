@@ -10,6 +10,7 @@ import torch
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor
 
+from camdbench.core.completeness import Completeness
 from camdbench.core.cost import Cost, Repeat
 from camdbench.core.difference import Difference
 from camdbench.core.registries import explainer
@@ -70,6 +71,7 @@ def inputxgradient(trace: Trace, *, channels: Literal["max", "sum", "abs"] = "su
     aliases=("ig",),
     normalisation="max",
     differs=(Difference("paper", "integrates by a Riemann sum", "more steps for the same accuracy"),),
+    completeness=Completeness("baseline", when={"channels": "sum"}),
     values="(-inf, inf)",
 )
 def integratedgradients(
@@ -140,6 +142,7 @@ def smoothgrad(
             "Captum", "draws baselines and coefficients from NumPy's global generator", "torch.manual_seed does not repeat its maps"
         ),
     ),
+    completeness=Completeness("baseline", when={"channels": "sum", "noise": 0.0}),
     values="(-inf, inf)",
 )
 def gradientshap(

@@ -7,8 +7,9 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from camdbench.explainers.common.masked_scoring import Score, cells, scores_under
+from camdbench.explainers.common.masked_scoring import Score, scores_under
 from camdbench.explainers.common.trace import Trace
+from camdbench.functional.cell_grid import cells
 
 How = Literal["quickshift", "grid"]
 

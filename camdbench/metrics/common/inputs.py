@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar, cast
 import torch
 from torch import Tensor
 
+from camdbench.core.completeness import Reference
 from camdbench.core.errors import NotApplicable
 from camdbench.core.row import Status
 from camdbench.functional.file_boxes import FileBoxes
@@ -117,6 +118,7 @@ class MetricInputs:
         others: explains reference images of the data set.
         shared: keeps what depends on no map for all explainers of the batch; default: for this one.
         features: output of the target layer.
+        reference: colour of the reference image x' if the explainer's raw maps sum to y(x) - y(x'), `zero` if to y(x); default: no claim.
     """
 
     def __init__(
@@ -141,12 +143,13 @@ class MetricInputs:
         shared: Shared | None = None,
         features: Features | None = None,
         file_boxes: tuple[FileBoxes, ...] | None = None,
+        reference: Reference | None = None,
     ) -> None:
         self.classifier, self.images, self.targets = classifier, images, targets
         self.raw, self.boxes, self.masks, self.present, self.class_masks, self.seed = raw, boxes, masks, present, class_masks, seed
         self.labels = torch.full_like(targets, -1) if labels is None else labels
         self.ids = tuple(map(str, range(len(images)))) if ids is None else tuple(ids)
-        self.file_boxes = file_boxes
+        self.file_boxes, self.reference = file_boxes, reference
         self._saliency, self._logits, self._features = saliency, logits, features
         self._explainer, self._versions, self._others, self._shared = explainer, versions, others, shared
         self._cached: dict[Hashable, Any] = {}

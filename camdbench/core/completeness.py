@@ -1,0 +1,33 @@
+"""Completeness: what the raw map of an explainer sums to; free of torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, cast
+
+Reference = Literal["black", "mean", "zero"]
+
+
+@dataclass(frozen=True)
+class Completeness:
+    """Claim that the values of a raw map sum to y(x) - y(x'), with a reference image x' of one colour.
+
+    Attributes:
+        reference: option that names the colour of x', `black` or `mean`; or `zero`: the map sums to y(x) itself.
+        when: options and the values with which the claim is made; default: always.
+    """
+
+    reference: str
+    when: Mapping[str, Any] = field(default_factory=dict[str, Any], hash=False)
+
+    def of(self, options: Mapping[str, Any]) -> Reference | None:
+        """Colour of x' under option values, `zero` if the map sums to y(x); None: no claim is made.
+
+        >>> Completeness("baseline", when={"channels": "sum"}).of({"baseline": "mean", "channels": "sum"})
+        'mean'
+        """
+        if any(options[name] != value for name, value in self.when.items()):
+            return None
+        found = options.get(self.reference, self.reference)
+        return cast("Reference", found) if found in ("black", "mean", "zero") else None
