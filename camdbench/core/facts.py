@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, get_type_hints
 
-from camdbench.core.completeness import Completeness
 from camdbench.core.cost import Cost
 from camdbench.core.difference import Difference
+from camdbench.core.map_sum import Completeness
 from camdbench.core.protocols import Protocol
 
 

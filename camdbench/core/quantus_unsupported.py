@@ -17,6 +17,6 @@ UNSUPPORTED = {
     "quantus:Focus": "requires mosaics of four images, which no data set here contains",
     "quantus:Completeness": "tests two floats for exact equality, which never holds; use completeness",
     "quantus:NonSensitivity": "makes one pass per pixel, 50,176 at 224 x 224; use non_sensitivity",
-    "quantus:Monotonicity": "the value is a boolean over single elements; use monotonicity or quantus:MonotonicityCorrelation",
+    "quantus:Monotonicity": "Quantus 0.6 never shows the image: it replaces reference values by themselves; use monotonicity",
     "quantus:MST-C": "Quantus 0.6 does not have it",
 }

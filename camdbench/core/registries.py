@@ -6,9 +6,9 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from camdbench.core.captum_unsupported import UNSUPPORTED as NOT_OF_CAPTUM
-from camdbench.core.completeness import Reference
 from camdbench.core.cost import PassEstimate
 from camdbench.core.facts import DatasetFacts, ExplainerFacts, LossFacts, MetricFacts, ModelFacts
+from camdbench.core.map_sum import Reference
 from camdbench.core.protocols import Protocol
 from camdbench.core.quantus_unsupported import UNSUPPORTED
 from camdbench.core.registry import Registry

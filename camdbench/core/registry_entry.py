@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
 from camdbench.core import metric_families
-from camdbench.core.completeness import Completeness
 from camdbench.core.cost import Cost, Repeat, check_cost
 from camdbench.core.difference import Difference
 from camdbench.core.errors import UsageError
+from camdbench.core.map_sum import Completeness
 from camdbench.core.options import Option, check_options
 from camdbench.core.protocols import SWITCHES
 from camdbench.core.protocols import Protocol as MetricProtocol

@@ -7,8 +7,8 @@ from typing import Literal
 from pydantic import NonNegativeFloat, PositiveInt
 from torch import Tensor
 
-from camdbench.core.completeness import Completeness
 from camdbench.core.cost import Cost, Repeat
+from camdbench.core.map_sum import Completeness
 from camdbench.core.option_types import Colour, MapChannels, RandomBaseline
 from camdbench.core.registries import explainer
 from camdbench.explainers.common.captum_bridge import attributed

@@ -7,10 +7,10 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from camdbench.core.completeness import Completeness
 from camdbench.core.cost import Cost
 from camdbench.core.difference import Difference
 from camdbench.core.errors import NotApplicable
+from camdbench.core.map_sum import Completeness
 from camdbench.core.registries import explainer
 from camdbench.explainers.common.masked_scoring import fill_image
 from camdbench.explainers.common.trace import Trace

@@ -10,9 +10,9 @@ import torch
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor
 
-from camdbench.core.completeness import Completeness
 from camdbench.core.cost import Cost, Repeat
 from camdbench.core.difference import Difference
+from camdbench.core.map_sum import Completeness
 from camdbench.core.registries import explainer
 from camdbench.explainers.common.masked_scoring import chunks, fill_image
 from camdbench.explainers.common.trace import Trace

@@ -46,8 +46,9 @@ def input_invariance(inputs: MetricInputs, *, shift: float = -1.0, maps: MapKind
 
     .. math:: \|E_{f'}(x + d) - E_f(x)\| / \|E_f(x)\|, \quad f'(x + d) = f(x)
 
-    d is `shift` in all channels, on the scale of pixels in [0, 1]; the mean of the normalisation moves by d, so the logits stay the
-    same. That is checked. Gradients and CAMs do not change. Input x gradient does, and methods with a black reference, which stays where it is.
+    d is `shift` in all channels, on the scale of pixels in [0, 1]. The mean of the normalisation moves by d, so the logits stay the
+    same, which is checked. Gradients and CAMs do not change. Input x gradient does, as do methods with a black reference, which stays
+    where it is.
 
     Returns:
         (B,) float64 in [0, inf); lower is better.

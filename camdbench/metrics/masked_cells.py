@@ -45,7 +45,7 @@ _CORRELATED = {
         Difference(
             "Quantus 0.6",
             "removes pixels cumulatively in the map's order, and correlates each step's sum with the drop of all steps so far, over images",
-            "the exact explanation of a linear model scores -0.88 instead of 1",
+            "the exact explanation of a linear model scores 0.65 instead of 1; its pairs correlate -0.89 over steps and images",
         ),
     ),
     **_CORRELATED,

@@ -53,9 +53,10 @@ def saco(
     .. math:: F = \sum_{i<j} w_{ij} / \sum_{i<j} |w_{ij}|, \quad w_{ij} = \pm (s_i - s_j)
 
     The sign is positive if group i has at least the effect of group j: d_i >= d_j, with d_i = f(x) - f(x without group i). Pixels are
-    ranked by the map and cut into `groups` groups of equal size; equal pixels stay in row order. A removed group shows the image's mean colour
-    (`fill="average"`), or the blank colour of `masking`. s is the mean salience of a group. F depends on the differences of salience:
-    a shift or scale of the map leaves it, but a normalisation that cuts negative values changes it (`maps="raw"` keeps them).
+    ranked by the map and cut into `groups` groups of equal size; equal pixels stay in row order. A removed group shows the image's mean
+    colour (`fill="average"`), or the blank colour of `masking`. s is the mean salience of a group. F depends on the differences of
+    salience alone: a shift or scale of the map leaves it, but a normalisation that cuts negative values changes it (`maps="raw"` keeps
+    them).
 
     Returns:
         (B,) float64 in [-1, 1]; higher is better.

@@ -11,7 +11,7 @@ from camdbench.models.pass_counts import PassCounts
 def with_shifted_mean(classifier: Classifier, shift: float) -> Classifier:
     """A classifier that returns for images x + `shift` the logits of x, up to rounding; it shares the network with the given one."""
     other = copy(classifier)
-    other._buffers = classifier._buffers.copy()
+    vars(other)["_buffers"] = dict(vars(classifier)["_buffers"])  # a copy of a module shares its dictionary
     other.mean = classifier.mean + shift
     other.passes, other.check_passes = PassCounts(), PassCounts()
     return other

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple, Protocol, TypeVar, cast
 import torch
 from torch import Tensor
 
-from camdbench.core.completeness import Reference
 from camdbench.core.errors import NotApplicable
+from camdbench.core.map_sum import Reference
 from camdbench.core.row import Status
 from camdbench.functional.file_boxes import FileBoxes
 from camdbench.functional.normalise import is_constant

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 Reference = Literal["black", "mean", "zero"]
 
@@ -30,4 +30,4 @@ class Completeness:
         if any(options[name] != value for name, value in self.when.items()):
             return None
         found = options.get(self.reference, self.reference)
-        return cast("Reference", found) if found in ("black", "mean", "zero") else None
+        return found if found in ("black", "mean", "zero") else None
