@@ -15,6 +15,7 @@ from camdbench.core import registries
 from camdbench.core.cost import Cost
 from camdbench.core.errors import UsageError
 from camdbench.core.facts import arrow
+from camdbench.core.map_sum import Completeness
 from camdbench.core.references import has_reference
 from camdbench.core.registry import Registry
 from camdbench.core.registry_entry import Entry
@@ -110,6 +111,7 @@ def _describe(entry: Entry[Any]) -> dict[str, Any]:
         {"name": entry.name, "summary": entry.summary}
         | asdict(entry.facts)
         | _cost(entry)
+        | _completeness(entry)
         | {"wraps": entry.wraps, "options": given, "doc": entry.doc, "module": entry.module}
     )
 
@@ -121,6 +123,12 @@ def _cost(entry: Entry[Any]) -> dict[str, Any]:
         return {}
     switches = [option.name for option in entry.options if isinstance(option.default, bool)]
     return {"cost": cost.describe(switches)} | ({} if entry.wraps else {"passes": str(cost.passes(entry.defaults()))})
+
+
+def _completeness(entry: Entry[Any]) -> dict[str, Any]:
+    """What the raw map of an explainer sums to, as text."""
+    claim: Completeness | None = getattr(entry.facts, "completeness", None)
+    return {} if claim is None else {"completeness": str(claim)}
 
 
 def _torchvision() -> list[dict[str, Any]]:

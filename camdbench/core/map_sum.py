@@ -21,6 +21,16 @@ class Completeness:
     reference: str
     when: Mapping[str, Any] = field(default_factory=dict[str, Any], hash=False)
 
+    def __str__(self) -> str:
+        """Text shown by `camdbench list`.
+
+        >>> print(Completeness("baseline", when={"channels": "sum"}))
+        the map sums to y(x) - y(x'), x' of the colour baseline, if channels=sum
+        """
+        total = "y(x)" if self.reference == "zero" else f"y(x) - y(x'), x' of the colour {self.reference}"
+        conditions = " and ".join(f"{name}={value}" for name, value in self.when.items())
+        return f"the map sums to {total}{f', if {conditions}' if conditions else ''}"
+
     def of(self, options: Mapping[str, Any]) -> Reference | None:
         """Colour of x' under option values, `zero` if the map sums to y(x); None: no claim is made.
 
