@@ -26,11 +26,11 @@ _LEAST = 1e-6  # difference of scores that the error is divided by
     values="[0, inf)",
     tolerance=0.005,
     aliases=("summation_to_delta",),
-    differs=(Difference("Quantus 0.6", "asks whether both floats are equal, with a reference of its own choice", "false for every image"),),
+    differs=(Difference("Quantus 0.6", "asks whether both floats are equal, with another reference", "false for every image"),),
     protocols=SUNDARARAJAN,
 )
 def completeness(inputs: MetricInputs) -> Tensor:
-    r"""Completeness error: relative difference of the map's sum from the score difference to the explainer's reference image.
+    r"""Completeness error: relative difference of the map's sum from the score difference to a reference.
 
     .. math:: |\sum_u R_u - (f(x) - f(x'))| / \max(|f(x) - f(x')|, 10^{-6})
 

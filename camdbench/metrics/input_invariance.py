@@ -42,7 +42,7 @@ _ROUNDING = 1e-3  # of the range of the logits; networks of many layers amplify 
     protocols=KINDERMANS,
 )
 def input_invariance(inputs: MetricInputs, *, shift: float = -1.0, maps: MapKind = "raw") -> MetricResult:
-    r"""Input invariance: relative change of the map when image and normalisation are shifted by the same constant.
+    r"""Input invariance: relative change of the map when image and normalisation are shifted alike.
 
     .. math:: \|E_{f'}(x + d) - E_f(x)\| / \|E_f(x)\|, \quad f'(x + d) = f(x)
 

@@ -61,7 +61,7 @@ def sensitivity_n(
     scored_output: ScoredOutput = "logit",
     maps: MapKind = "raw",
 ) -> MetricResult:
-    r"""Sensitivity-n: correlation of the map's sum over n cells with the logit drop when they are removed, mean over n.
+    r"""Sensitivity-n: correlation of map sum and logit drop over random subsets of n cells, mean over n.
 
     .. math:: \mathrm{mean}_n\, r_S\Big(\sum_{i \in S} R_i, f(x) - f(x_{\setminus S})\Big), \quad |S| = n
 
@@ -111,7 +111,7 @@ def mufidelity(
     scored_output: ScoredOutput = "logit",
     maps: MapKind = "raw",
 ) -> MetricResult:
-    r"""MuFidelity: Spearman correlation of the map's sum over random cells with the logit drop when they are removed.
+    r"""MuFidelity: Spearman correlation of map sum and logit drop over random subsets of cells.
 
     .. math:: \rho_S\Big(\sum_{i \in S} R_i, f(x) - f(x_{\setminus S})\Big)
 

@@ -40,13 +40,13 @@ def monotonicity(
     scored_class: ScoredClass = "target",
     scored_output: ScoredOutput = "probability",
 ) -> MetricResult:
-    r"""Monotonicity: share of steps on which the class probability does not fall while patches are added, least relevant first.
+    r"""Monotonicity: share of steps without a fall of the class probability as patches are added.
 
     .. math:: \frac{100}{K} \sum_k [f(x_k) \ge f(x_{k-1})]
 
-    x_0 is blank: black, or of the mean colour with `masking="normalised"`; x_K is the image. Each step adds one patch of `patch` x `patch`
-    pixels, in order of the sum of the map over it. A fall below 1e-6 of the largest score is rounding. Random orders score about 50 or
-    more, so compare with the control `random`.
+    Patches are added from the least to the most relevant. x_0 is blank: black, or of the mean colour with `masking="normalised"`; x_K is
+    the image. Each step adds one patch of `patch` x `patch` pixels, in order of the sum of the map over it. A fall below 1e-6 of the
+    largest score is rounding. Random orders score about 50 or more, so compare with the control `random`.
 
     Returns:
         (B,) float64 in [0, 100], per cent; higher is better.

@@ -64,7 +64,7 @@ def saco(
     Raises:
         NotApplicable: `maps="raw"`, and the raw map is unknown.
     """
-    shown = pixel_map(inputs, maps)
+    shown, groups = pixel_map(inputs, maps), min(groups, inputs.size[0] * inputs.size[1])
     where = groups_of(pixel_ranks(shown.float()), groups)
     salience = group_means(shown.flatten(1), where, groups)
     scores = _scores(inputs, where, groups, fill, masking, scored_class, scored_output)
