@@ -6,7 +6,7 @@ The subsets depend on seed and image alone: all explainers share their passes (`
 from __future__ import annotations
 
 import torch
-from pydantic import PositiveFloat, PositiveInt
+from pydantic import PositiveInt
 from torch import Tensor
 
 from camdbench.core.difference import Difference
@@ -148,7 +148,7 @@ def non_sensitivity(
     inputs: MetricInputs,
     *,
     cells: PositiveInt = 14,
-    eps: PositiveFloat = 1e-5,
+    eps: PositiveFraction = 1e-5,
     masking: Masking = "pixels",
     scored_class: ScoredClass = "target",
     scored_output: ScoredOutput = "probability",
