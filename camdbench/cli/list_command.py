@@ -16,6 +16,7 @@ from camdbench.core.cost import Cost
 from camdbench.core.errors import UsageError
 from camdbench.core.facts import arrow
 from camdbench.core.metric_audit import audit_lines
+from camdbench.core.map_sum import Completeness
 from camdbench.core.references import has_reference
 from camdbench.core.registry import Registry
 from camdbench.core.registry_entry import Entry
@@ -112,6 +113,7 @@ def _describe(entry: Entry[Any]) -> dict[str, Any]:
         | asdict(entry.facts)
         | _cost(entry)
         | _audit(entry)
+        | _completeness(entry)
         | {"wraps": entry.wraps, "options": given, "doc": entry.doc, "module": entry.module}
     )
 
@@ -129,6 +131,10 @@ def _audit(entry: Entry[Any]) -> dict[str, Any]:
     """Lines of the published audit of a metric; empty for other entries and without an audit."""
     lines = audit_lines(entry.name) if hasattr(entry.facts, "higher_is_better") else []
     return {"audit": lines} if lines else {}
+def _completeness(entry: Entry[Any]) -> dict[str, Any]:
+    """What the raw map of an explainer sums to, as text."""
+    claim: Completeness | None = getattr(entry.facts, "completeness", None)
+    return {} if claim is None else {"completeness": str(claim)}
 
 
 def _torchvision() -> list[dict[str, Any]]:

@@ -7,6 +7,7 @@ from typing import Literal, get_type_hints
 
 from camdbench.core.cost import Cost
 from camdbench.core.difference import Difference
+from camdbench.core.map_sum import Completeness
 from camdbench.core.protocols import Protocol
 
 
@@ -28,6 +29,7 @@ class ExplainerFacts:
         formula: LaTeX; if empty, the first `.. math::` of the docstring.
         values: range of the raw map with default options.
         differs: how other implementations differ.
+        completeness: what the raw map sums to; None: no claim.
         unstable: an option and its values at which the explainer amplifies rounding so far that single values depend on the
             batch and the processor; tables then print fewer digits.
         objective: which objectives it explains: `any`, those `linear` in the logits, or only the `logit` of the class, its definition.
@@ -44,6 +46,7 @@ class ExplainerFacts:
     formula: str = ""
     values: str = "[0, inf)"
     differs: tuple[Difference, ...] = ()
+    completeness: Completeness | None = None
     unstable: tuple[str | bool, ...] = ()
     objective: Literal["any", "linear", "logit"] = "any"
 

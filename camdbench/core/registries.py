@@ -8,6 +8,7 @@ from typing import Any
 from camdbench.core.captum_unsupported import UNSUPPORTED as NOT_OF_CAPTUM
 from camdbench.core.cost import PassEstimate
 from camdbench.core.facts import DatasetFacts, ExplainerFacts, LossFacts, MetricFacts, ModelFacts
+from camdbench.core.map_sum import Reference
 from camdbench.core.protocols import Protocol
 from camdbench.core.quantus_unsupported import UNSUPPORTED
 from camdbench.core.registry import Registry
@@ -55,6 +56,18 @@ def is_unstable(spec: Spec) -> bool:
     return any(
         entry.facts.unstable and entry.arguments(part)[str(entry.facts.unstable[0])] in entry.facts.unstable[1:] for entry, part in known
     )
+
+
+def reference_of(spec: Spec) -> Reference | None:
+    """Colour of the reference image x' if raw maps of this spec sum to y(x) - y(x'); `zero` if to y(x); None: no such claim.
+
+    >>> reference_of(Spec("integratedgradients")), reference_of(Spec("gradcam"))
+    ('black', None)
+    """
+    if spec.name not in explainers:  # saved maps of an own explainer
+        return None
+    entry = explainers.get(spec.name)
+    return entry.facts.completeness and entry.facts.completeness.of(entry.arguments(spec))
 
 
 def passes_of(spec: Spec, quantities: Mapping[str, int] | None = None) -> PassEstimate:

@@ -13,6 +13,7 @@ from camdbench.core import metric_families
 from camdbench.core.cost import Cost, Repeat, check_cost
 from camdbench.core.difference import Difference
 from camdbench.core.errors import UsageError
+from camdbench.core.map_sum import Completeness
 from camdbench.core.options import Option, check_options
 from camdbench.core.protocols import SWITCHES
 from camdbench.core.protocols import Protocol as MetricProtocol
@@ -92,7 +93,13 @@ class Entry(Generic[F]):
         return {name: value for name, value in values.items() if name != "protocol" or not self.protocols}
 
 
-_DECLARATIONS: dict[str, Any] = {"Protocol": MetricProtocol, "Difference": Difference, "Cost": Cost, "Repeat": Repeat}
+_DECLARATIONS: dict[str, Any] = {
+    "Protocol": MetricProtocol,
+    "Difference": Difference,
+    "Cost": Cost,
+    "Repeat": Repeat,
+    "Completeness": Completeness,
+}
 
 
 def read_literal(node: ast.expr, constants: Mapping[str, ast.expr]) -> Any:

@@ -8,6 +8,7 @@ from pydantic import NonNegativeFloat, PositiveInt
 from torch import Tensor
 
 from camdbench.core.cost import Cost, Repeat
+from camdbench.core.map_sum import Completeness
 from camdbench.core.option_types import Colour, MapChannels, RandomBaseline
 from camdbench.core.registries import explainer
 from camdbench.explainers.common.captum_bridge import attributed
@@ -63,6 +64,7 @@ def input_x_gradient(trace: Trace, *, channels: MapChannels = "sum") -> Tensor:
     needs=("gradients",),
     normalisation="max",
     values="(-inf, inf)",
+    completeness=Completeness("baseline", when={"channels": "sum"}),
 )
 def integrated_gradients(
     trace: Trace,
@@ -161,6 +163,7 @@ def guided_grad_cam(
     refuses="functional and reused ReLUs, and networks on which maps do not sum to the change of the logit, as with max pooling",
     values="(-inf, inf)",
     objective="linear",
+    completeness=Completeness("baseline", when={"channels": "sum"}),
 )
 def deep_lift(trace: Trace, *, baseline: Colour = "black", channels: MapChannels = "sum") -> Tensor:
     r"""DeepLIFT with the Rescale rule (Captum): difference from a baseline times multipliers.
@@ -185,6 +188,7 @@ def deep_lift(trace: Trace, *, baseline: Colour = "black", channels: MapChannels
     refuses="functional and reused ReLUs, and networks on which maps do not sum to the change of the logit, as with max pooling",
     values="(-inf, inf)",
     objective="linear",
+    completeness=Completeness("baseline", when={"channels": "sum"}),
 )
 def deep_lift_shap(
     trace: Trace, *, baseline: RandomBaseline = "noise", n_baselines: PositiveInt = 5, channels: MapChannels = "sum"
@@ -209,6 +213,7 @@ def deep_lift_shap(
     normalisation="max",
     stochastic=True,
     values="(-inf, inf)",
+    completeness=Completeness("baseline", when={"channels": "sum", "stdevs": 0.0}),
 )
 def gradient_shap(
     trace: Trace,

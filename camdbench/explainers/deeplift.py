@@ -10,6 +10,7 @@ from torch import Tensor
 from camdbench.core.cost import Cost, Repeat
 from camdbench.core.difference import Difference
 from camdbench.core.errors import NotApplicable
+from camdbench.core.map_sum import Completeness
 from camdbench.core.option_types import TwoOrMore
 from camdbench.core.registries import explainer
 from camdbench.explainers.common.masked_scoring import fill_image
@@ -41,6 +42,7 @@ from camdbench.models.backward_rules import (
             "here the former is refused and the latter supported",
         ),
     ),
+    completeness=Completeness("baseline", when={"channels": "sum"}),
     values="(-inf, inf)",
     objective="linear",
 )
@@ -73,6 +75,7 @@ def deeplift(trace: Trace, *, baseline: Literal["mean", "black"] = "black", chan
         Difference("Captum", "as deeplift, on references that the caller gives", "none on networks that Captum's rules cover"),
     ),
     values="(-inf, inf)",
+    objective="linear",
 )
 def deepliftshap(trace: Trace, *, baselines: TwoOrMore = 10, channels: Literal["max", "sum", "abs"] = "sum") -> Tensor:
     r"""DeepLiftShap: mean of DeepLIFT over random reference images.

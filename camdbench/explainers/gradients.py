@@ -12,6 +12,7 @@ from torch import Tensor
 
 from camdbench.core.cost import Cost, Repeat
 from camdbench.core.difference import Difference
+from camdbench.core.map_sum import Completeness
 from camdbench.core.option_types import TwoOrMore
 from camdbench.core.registries import explainer
 from camdbench.explainers.common.masked_scoring import chunks, fill_image
@@ -73,6 +74,7 @@ def inputxgradient(trace: Trace, *, channels: Literal["max", "sum", "abs"] = "su
     aliases=("ig",),
     normalisation="max",
     differs=(Difference("paper", "integrates by a Riemann sum", "more steps for the same accuracy"),),
+    completeness=Completeness("baseline", when={"channels": "sum"}),
     values="(-inf, inf)",
 )
 def integratedgradients(
@@ -174,6 +176,7 @@ def vargrad(trace: Trace, *, samples: TwoOrMore = 50, noise: PositiveFloat = 0.1
             "Captum", "draws baselines and coefficients from NumPy's global generator", "torch.manual_seed does not repeat its maps"
         ),
     ),
+    completeness=Completeness("baseline", when={"channels": "sum", "noise": 0.0}),
     values="(-inf, inf)",
 )
 def gradientshap(

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from camdbench.core.cost import Cost, Repeat
 from camdbench.core.registries import explainer
-from camdbench.explainers.common.masked_scoring import cells as cells_of
 from camdbench.explainers.common.masked_scoring import fill_image, scores_under
 from camdbench.explainers.common.trace import Trace
+from camdbench.functional.cell_grid import cells as cells_of
 from camdbench.functional.seeding import generator_for
 
 

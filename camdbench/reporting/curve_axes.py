@@ -24,6 +24,8 @@ _AXES = {
     "road_lerf": ("fraction of pixels imputed, least relevant first", ""),
     "aopc": ("patches replaced, most relevant first", _DROP),
     "irof": ("fraction of segments replaced, most relevant first", "class probability relative to that of the image"),
+    "monotonicity": ("fraction of patches added, least relevant first", ""),
+    "sensitivity_n": ("cells in a subset", "correlation of map and drop of the score"),
     "randomisation": ("layers with random weights", "similarity to the map of the trained model"),
     "pxap": ("threshold of the map", "pixels of the map above the threshold"),
     "quantus:Selectivity": ("patches replaced, most relevant first", ""),

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from camdbench.core.errors import CamdbenchError, NotApplicable, ResultError, text_of
 from camdbench.core.foreign_code import describe
-from camdbench.core.registries import NO_EXPLAINER, has_model_scope
+from camdbench.core.registries import NO_EXPLAINER, has_model_scope, reference_of
 from camdbench.core.registries import metrics as metric_registry
 from camdbench.core.row import SCORED, Status
 from camdbench.core.spec import Spec
@@ -169,6 +169,7 @@ def _inputs_of_maps(trace: Trace, explainer: Spec, maps: Saliency, work: SharedW
         ways: dict[str, Any] = {"explainer": _no_explainer, "versions": _no_explainer, "others": others and _no_explainer}
     else:
         ways = {"explainer": _explain_again(trace, explainer), "versions": work.versions_of(explainer), "others": others}
+        ways["reference"] = reference_of(explainer)
     return _inputs(trace, saliency=maps.maps, raw=maps.raw, shared=work.part, **ways)
 
 

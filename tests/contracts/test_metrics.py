@@ -72,6 +72,13 @@ ROWS: dict[str, tuple[str, ...]] = {
     "complexity": ("complexity",),
     "infidelity": ("infidelity(samples=6)",),
     "irof": ("irof(segments=12)",),
+    "sensitivity_n": ("sensitivity_n(cells=4, sizes=3, samples=8)", "sensitivity_n(cells=4, sizes=1, samples=8, maps='default')"),
+    "mufidelity": ("mufidelity(cells=4, samples=12)", "mufidelity(cells=4, samples=12, scored_output='probability')"),
+    "non_sensitivity": ("non_sensitivity(cells=4)", "non_sensitivity(cells=4, eps=0.01, masking='normalised')"),
+    "saco": ("saco(groups=4)", "saco(groups=5, fill='blank', scored_class='predicted')"),
+    "monotonicity": ("monotonicity(patch=4)", "monotonicity(patch=3, scored_output='logit')"),
+    "completeness": ("completeness",),
+    "input_invariance": ("input_invariance", "input_invariance(shift=0.5, maps='default')"),
     "sparseness": ("sparseness",),
     "entropy": ("entropy", "entropy(normalised=True)"),
     "effective_complexity": ("effective_complexity(threshold=0.5)", "effective_complexity(normalised=True)"),
@@ -118,6 +125,7 @@ def _specs() -> list[str]:
 
 
 SPECS = _specs()
+JOBS = {"completeness": Spec.of("integratedgradients", {"steps": 8})}  # explainers of metrics that score few; else Grad-CAM
 OF_MAPS = [spec for spec in SPECS if not has_model_scope(metrics.parse_one(spec))]
 
 every_spec = pytest.mark.parametrize("spec", SPECS)
@@ -289,6 +297,8 @@ FURTHER: dict[str, int] = {
     **dict.fromkeys(("insertion", "deletion"), 12 - 1),
     "aopc": 5,
     **dict.fromkeys(("morf", "lerf"), 24),
+    "saco": 4,
+    "monotonicity": 12 - 1,
     "road": 2 * 2,
     **dict.fromkeys(("road_morf", "road_lerf"), 2),
     "quantus:FaithfulnessEstimate": 18,
@@ -359,7 +369,7 @@ class Score(NamedTuple):
 def result_of(classifier: Classifier, batch: Batch, spec: str, source: Callable[[Spec], MapSource] | None = None) -> BatchResult:
     """One metric on one batch as a run scores it, on Grad-CAM's maps by default."""
     metric = metrics.parse_one(spec)
-    job = NO_EXPLAINER if has_model_scope(metric) else Spec("gradcam")
+    job = NO_EXPLAINER if has_model_scope(metric) else JOBS.get(metric.name, Spec("gradcam"))
     with torch.inference_mode(mode=False), classifier.frozen():
         more = {} if source is None else {"source": source}
         others = ReferenceImages(ToyData(toy_batch()), seed=0, target="label")

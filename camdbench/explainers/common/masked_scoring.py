@@ -102,16 +102,6 @@ def fill_image(trace: Trace, fill: Fill) -> Tensor:
     return trace.classifier.mean if fill == "mean" else torch.zeros_like(trace.classifier.mean)
 
 
-def cells(size: tuple[int, int], count: int, device: torch.device) -> Tensor:
-    """Number of the cell of a `count` x `count` grid that each pixel lies in, (H, W), row by row.
-
-    >>> cells((2, 4), 2, torch.device("cpu")).tolist()
-    [[0, 0, 1, 1], [2, 2, 3, 3]]
-    """
-    rows, columns = (torch.arange(side, device=device) * count // side for side in size)
-    return rows[:, None] * count + columns
-
-
 class RandomMasks(NamedTuple):
     """Random masks (Petsiuk et al. 2018, section 3.2): small binary grids, enlarged bilinearly and cropped at random.
 

@@ -7,8 +7,9 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from camdbench.explainers.common.masked_scoring import Score, cells, class_scores, scores_under
+from camdbench.explainers.common.masked_scoring import Score, class_scores, scores_under
 from camdbench.explainers.common.trace import Trace
+from camdbench.functional.cell_grid import cells
 from camdbench.functional.pass_size import images_per_pass
 
 How = Literal["quickshift", "grid"]

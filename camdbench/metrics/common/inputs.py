@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from camdbench.core.errors import NotApplicable
+from camdbench.core.map_sum import Reference
 from camdbench.core.row import Status
 from camdbench.functional.curves import Output, class_output
 from camdbench.functional.file_boxes import FileBoxes
@@ -120,6 +121,7 @@ class MetricInputs:
         features: output of the target layer.
         explained: scores (N,) that were explained, of logits (N, C) and the places (N,) of their images in the batch; default: the logits
             of the explained classes.
+        reference: colour of the reference image x' if the explainer's raw maps sum to y(x) - y(x'), `zero` if to y(x); default: no claim.
     """
 
     def __init__(
@@ -145,12 +147,13 @@ class MetricInputs:
         features: Features | None = None,
         explained: Callable[[Tensor, Tensor], Tensor] | None = None,
         file_boxes: tuple[FileBoxes, ...] | None = None,
+        reference: Reference | None = None,
     ) -> None:
         self.classifier, self.images, self.targets = classifier, images, targets
         self.raw, self.boxes, self.masks, self.present, self.class_masks, self.seed = raw, boxes, masks, present, class_masks, seed
         self.labels = torch.full_like(targets, -1) if labels is None else labels
         self.ids = tuple(map(str, range(len(images)))) if ids is None else tuple(ids)
-        self.file_boxes = file_boxes
+        self.file_boxes, self.reference = file_boxes, reference
         self._saliency, self._logits, self._features = saliency, logits, features
         self._explainer, self._versions, self._others, self._shared = explainer, versions, others, shared
         self._cached: dict[Hashable, Any] = {}

@@ -93,7 +93,7 @@ def _path_scores(inputs: MetricInputs, path: PerturbationPath) -> PathScores:
     found = scores_along(inputs.score, before, after, ranks, inner, classes, path.scored_output, inputs.objective)
     columns = dict(zip(inner, found.unbind(1), strict=True))
     columns |= {
-        count: inputs.output_of(_logits_of(inputs, name, path.masking), classes, path.scored_output)
+        count: inputs.output_of(version_logits(inputs, name, path.masking), classes, path.scored_output)
         for count, name in ends.items()
         if count in path.counts
     }
@@ -186,7 +186,7 @@ def _image_version(inputs: MetricInputs, name: Version, masking: Masking) -> Ten
             return torch.stack(noise).to(images)
 
 
-def _logits_of(inputs: MetricInputs, name: Version, masking: Masking) -> Tensor:
+def version_logits(inputs: MetricInputs, name: Version, masking: Masking) -> Tensor:
     """Logits (B, C) of a whole version; a blank image is scored once for the batch, the original images not again."""
     if name == "image":
         return inputs.logits
