@@ -13,6 +13,23 @@ from camdbench.datasets.mask_values import object_pixels
 from camdbench.functional.file_boxes import FileBoxes
 
 
+class Interventions(Protocol):
+    """Other versions of one image, such as a bird without some of its parts; each is read when it is asked for."""
+
+    @property
+    def names(self) -> Sequence[str]:
+        """Names of the versions that exist."""
+        ...
+
+    def __call__(self, name: str) -> Tensor:
+        """Read one version, (3, H, W) float32 in [0, 1], preprocessed as the image.
+
+        Raises:
+            SampleError: there is no such version, or its file cannot be read.
+        """
+        ...
+
+
 @dataclass(frozen=True)
 class Sample:
     """One image and its annotations; None if the data set has none.
@@ -24,11 +41,15 @@ class Sample:
         boxes: (N, 4) float32 xyxy in pixels, the end exclusive: x1 - x0 is the width.
         mask: (H, W) bool, True on the object.
         background: class index of the background, in data sets with controlled backgrounds.
+        group: index of the pair of label and background, in data sets that are scored group by group.
         present: (C,) bool, the classes that the image shows, `label` among them; multi-label data sets only.
         class_masks: (C, H, W) bool, the mask of each class; multi-label data sets only.
         boxes_dropped: number of boxes outside the image after preprocessing.
         void: (H, W) bool, unlabelled pixels.
         file_boxes: the boxes as their annotation file states them, which protocols of released codes read; None without a file.
+        parts: (H, W) uint8, part of each pixel by the data set's `part_values`; 0: none.
+        interventions: other versions of the image, read when they are asked for.
+        cells: classes of the cells of a mosaic of n x n images, row by row.
     """
 
     id: str
@@ -42,6 +63,10 @@ class Sample:
     boxes_dropped: int = 0
     void: Tensor | None = None
     file_boxes: FileBoxes | None = None
+    group: int | None = None
+    parts: Tensor | None = None
+    interventions: Interventions | None = None
+    cells: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True)
