@@ -60,7 +60,7 @@ def funnybirds(
     """FunnyBirds: 50 classes of rendered birds, each a combination of five parts, with the part of each pixel.
 
     `parts` holds the values of `PART_VALUES` and, from `BACKGROUND_OBJECT`, those of the background objects. The mask is the union
-    of the bird's parts, without its body, which has no colour of its own; the box is the mask's tight box. Test images have
+    of the bird's parts, without its body, which has no colour in a part map; the box is the mask's tight box. Test images have
     `interventions` (see `BirdVersions`).
 
     Args:

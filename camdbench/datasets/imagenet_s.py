@@ -25,7 +25,8 @@ from camdbench.datasets.transforms import Annotations, SpatialTransform, box_of
 
 _FOLDERS = {"val": "validation", "train-semi": "train-semi"}
 _EXPECTED = (
-    "ROOT/ImageNetS{919,300,50}/{validation,train-semi}/WNID/*.JPEG and ROOT/ImageNetS*/{validation,train-semi}-segmentation/WNID/*.png"
+    "ROOT/ImageNetS{919,300,50}/{validation,train-semi}/WNID/*.JPEG and "
+    "ROOT/ImageNetS{919,300,50}/{validation,train-semi}-segmentation/WNID/*.png"
 )
 _SIZES = {
     "val": {919: 12_419, 300: 4_097, 50: 752},  # LUSSeg/ImageNet-S, README

@@ -316,19 +316,22 @@ def test_filled_boxes_hold_the_pixels_whose_middle_they_hold() -> None:
     assert filled(None, (2, 4)) is None
 
 
+def segmentation(root: Path, image: str) -> Path:
+    return (root / "ImageNetS50" / "validation-segmentation" / image).with_suffix(".png")
+
+
 class TestImageNetS:
     def test_a_mask_is_the_rank_of_its_folder_and_void_is_1000(self, tmp_path: Path) -> None:
         fixtures.imagenet_s(tmp_path)
-        for labels in ("imagenet", "subset"):
+        ranks = sorted(folder.name for folder in (tmp_path / "ImageNetS50" / "validation").iterdir())
+        for labels, order in (("imagenet", imagenet_positions()), ("subset", {wnid: rank for rank, wnid in enumerate(ranks)})):
             data = imagenet_s(tmp_path, subset=50, labels=labels, preprocess="keep")
             for index, item in enumerate(data.items):
-                colours = np.asarray(Image.open(tmp_path / "ImageNetS50" / "validation-segmentation" / f"{item.id[:-5]}.png")).astype(int)
-                numbers, rank = colours[..., 0] + 256 * colours[..., 1], sorted(folder.name for folder in item.file.parents[1].iterdir())
-                assert np.array_equal(data[index].mask, numbers == rank.index(item.file.parent.name) + 1)
+                colours = np.asarray(Image.open(segmentation(tmp_path, item.id))).astype(int)
+                numbers, wnid = colours[..., 0] + 256 * colours[..., 1], item.file.parent.name
+                assert np.array_equal(data[index].mask, numbers == ranks.index(wnid) + 1)
                 assert np.array_equal(data[index].void, numbers == 1000)
-                assert item.label == (
-                    imagenet_positions()[item.file.parent.name] if labels == "imagenet" else rank.index(item.file.parent.name)
-                )
+                assert item.label == order[wnid]
 
     def test_missing_class_folders_would_number_the_classes_anew(self, tmp_path: Path) -> None:
         fixtures.imagenet_s(tmp_path)
@@ -339,9 +342,7 @@ class TestImageNetS:
     def test_a_segmentation_without_colours_is_an_error_of_its_image(self, tmp_path: Path) -> None:
         fixtures.imagenet_s(tmp_path)
         data = imagenet_s(tmp_path, subset=50)
-        fixtures.put(
-            fixtures.grey(fixtures.scene(0).mask), tmp_path / "ImageNetS50" / "validation-segmentation" / f"{data.ids[0][:-5]}.png"
-        )
+        fixtures.put(fixtures.grey(fixtures.scene(0).mask), segmentation(tmp_path, data.ids[0]))
         with pytest.raises(SampleError, match="its mode is L; expected RGB"):
             data[0]
 
@@ -463,5 +464,5 @@ class TestFunnyBirds:
         birds = funnybirds(tmp_path).birds
         assert [dict(bird.parts)["beak"] for bird in birds] == [0, 1]
         fixtures.write(tmp_path / "dataset_test.json", '[{"class_idx": 2}]')
-        with pytest.raises(UsageError, match="class_idx that classes.json does not hold"):
+        with pytest.raises(UsageError, match=r"class_idx that classes\.json does not hold"):
             funnybirds(tmp_path)
