@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from math import isqrt
 from typing import Protocol
 
 import torch
@@ -82,6 +83,7 @@ class Batch:
         present: (B, C) bool, the classes that each image shows; None for single-label data sets.
         class_masks: (B, C, H, W) bool; None for single-label data sets.
         file_boxes: B boxes as their annotation files state them, or None.
+        cells: (B, n * n) int64, classes of the cells of mosaics, row by row, or None.
     """
 
     ids: tuple[str, ...]
@@ -92,6 +94,7 @@ class Batch:
     present: Tensor | None = None
     class_masks: Tensor | None = None
     file_boxes: tuple[FileBoxes, ...] | None = None
+    cells: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -110,6 +113,7 @@ class Batch:
             present=_stack([sample.present for sample in samples]),
             class_masks=_stack([sample.class_masks for sample in samples]),
             file_boxes=tuple(stated) if len(stated) == len(samples) else None,
+            cells=_stack([None if sample.cells is None else torch.tensor(sample.cells) for sample in samples]),
         )
 
     def part(self, start: int, stop: int) -> Batch:
@@ -121,6 +125,7 @@ class Batch:
             None if self.boxes is None else self.boxes[start:stop],
             *(None if given is None else given[start:stop] for given in (self.masks, self.present, self.class_masks)),
             file_boxes=None if self.file_boxes is None else self.file_boxes[start:stop],
+            cells=None if self.cells is None else self.cells[start:stop],
         )
 
     def mirrored(self) -> Batch:
@@ -132,7 +137,11 @@ class Batch:
             boxes = tuple(torch.stack([width - x1, y0, width - x0, y1], 1) for x0, y0, x1, y1 in edges)
         masks, class_masks = (None if mask is None else mask.flip(-1) for mask in (self.masks, self.class_masks))
         stated = None if self.file_boxes is None else tuple(own.flipped(width) for own in self.file_boxes)
-        return Batch(self.ids, self.images.flip(-1), self.labels, boxes, masks, self.present, class_masks, stated)
+        cells = None
+        if self.cells is not None:
+            side = isqrt(self.cells.shape[1])
+            cells = self.cells.unflatten(1, (side, side)).flip(2).flatten(1)
+        return Batch(self.ids, self.images.flip(-1), self.labels, boxes, masks, self.present, class_masks, stated, cells)
 
     def to(self, device: torch.device) -> Batch:
         """The batch on another device."""
@@ -143,6 +152,7 @@ class Batch:
             None if self.boxes is None else tuple(boxes.to(device) for boxes in self.boxes),
             *(None if tensor is None else tensor.to(device) for tensor in (self.masks, self.present, self.class_masks)),
             file_boxes=self.file_boxes,
+            cells=None if self.cells is None else self.cells.to(device),
         )
 
 
@@ -190,3 +200,6 @@ class Dataset(Protocol):
     def fingerprint(self) -> str:
         """A short hash that changes when the data change."""
         ...
+
+
+WrappedData = Dataset  # annotation of the argument of a wrapper: the data set in its brackets

@@ -116,7 +116,8 @@ def toy_batch(count: int = 4, seed: int = 1, size: tuple[int, int] = SIZE) -> Ba
     masks = torch.zeros(count, *size, dtype=torch.bool)
     masks[:, 2:9, 3:6] = True
     labels = torch.arange(count) % CLASSES
-    return Batch(tuple(f"image-{index}" for index in range(count)), images, labels, boxes, masks)
+    cells = (labels[:, None] + torch.tensor([1, 0, 2, 3])) % CLASSES  # of 2 x 2, the label's in the upper right
+    return Batch(tuple(f"image-{index}" for index in range(count)), images, labels, boxes, masks, cells=cells)
 
 
 class ToyData:
