@@ -13,6 +13,7 @@ from camdbench.core.errors import NotApplicable
 from camdbench.models import capture
 from camdbench.models.classifier import Classifier
 from camdbench.models.linear_head import linear_layer
+from camdbench.models.network_output import tensor_of
 
 _FEATURES = "features"
 
@@ -35,9 +36,10 @@ def cell_classifiers(classifier: Classifier, images: Tensor, n: int, *, apart: b
         raise NotApplicable(f"images of {images.shape[-2]} x {images.shape[-1]} pixels do not divide into {n} x {n} equal cells")
     features = _Features(classifier, n, apart=apart)
     with torch.no_grad():
-        grid, logits = features.of(classifier.normalised(images[:1])), classifier.outputs(images[:1])
-    layer = None if grid.ndim != 4 else linear_layer(classifier, grid, logits)
-    if layer is None or classifier.output not in (None, "logits"):
+        grid, logits = features.with_logits(classifier.normalised(images[:1]))
+    plain = grid.ndim == 4 and classifier.output in (None, "logits") and classifier.read is None
+    layer = linear_layer(classifier, grid, logits) if plain else None
+    if layer is None:
         raise NotApplicable(f"model {classifier.name}: no head of global average pooling and a linear layer behind {classifier.layer}")
     if not apart and any(side % n for side in grid.shape[-2:]):
         raise NotApplicable(f"features of {grid.shape[-2]} x {grid.shape[-1]} places do not divide into {n} x {n} equal cells")
@@ -70,19 +72,19 @@ class _Features(nn.Module):
         self.network, self.n, self.apart = classifier.network, n, apart
         self.name = classifier.layer_name()
 
-    def of(self, inputs: Tensor) -> Tensor:
-        """Output of the target layer for inputs (B, 3, H, W), in the graph."""
+    def with_logits(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
+        """Output of the target layer, in the graph, and logits of the network for inputs (B, 3, H, W)."""
         module = self.network.get_submodule(self.name.partition("[")[0])
         with capture.capture_output(module, self.name, attached=True) as seen:
-            self.network(inputs)
-        return seen.output()
+            logits = tensor_of(self.network(inputs), None)
+        return seen.output(), logits
 
     def forward(self, inputs: Tensor) -> Tensor:
         if not self.apart:
-            return self.of(inputs)
+            return self.with_logits(inputs)[0]
         rows = inputs.unflatten(2, (self.n, -1)).unflatten(4, (self.n, -1))  # (B, 3, n, h, n, w)
         cells = rows.permute(0, 2, 4, 1, 3, 5).flatten(0, 2)
-        found = self.of(cells).unflatten(0, (len(inputs), self.n, self.n))  # (B, n, n, K, h, w)
+        found = self.with_logits(cells)[0].unflatten(0, (len(inputs), self.n, self.n))  # (B, n, n, K, h, w)
         return found.permute(0, 3, 1, 4, 2, 5).flatten(4, 5).flatten(2, 3)
 
 
@@ -92,8 +94,9 @@ class _CellNetwork(nn.Module):
     def __init__(self, features: _Features, layer: nn.Linear | nn.Conv2d, n: int, index: int) -> None:
         super().__init__()
         self.features, self.n, self.index = features, n, index
-        self.head = nn.Linear(layer.weight.flatten(1).shape[1], len(layer.weight), bias=layer.bias is not None)
-        self.head.to(layer.weight)
+        classes, channels = layer.weight.flatten(1).shape
+        options = {"bias": layer.bias is not None, "device": layer.weight.device, "dtype": layer.weight.dtype}
+        self.head = nn.utils.skip_init(nn.Linear, channels, classes, **options)  # drawn weights would move the global generator
         with torch.no_grad():
             self.head.weight.copy_(layer.weight.flatten(1))
             if layer.bias is not None:
