@@ -22,6 +22,8 @@ TABLES = {
     "explainers": "golden-explainers.csv",
     "metrics": "golden-metrics.csv",
     "orderings": "golden-orderings.csv",
+    "mosaics": "golden-mosaics.csv",
+    "focus": "golden-focus.csv",
 }
 TOO_MANY_PASSES = {"extremal", "iscam", "kernelshap", "lime", "rise", "sobol", "sscam"}  # more than some 300 for each image
 NOT_ON_THE_MODEL = {"genericattention", "legrad", "rawattention", "rollout", "tibav"}  # the embedded networks have no attention
