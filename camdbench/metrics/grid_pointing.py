@@ -60,7 +60,7 @@ ALL_CELLS = (
     **_SHARE,
 )
 def grid_pointing(inputs: MetricInputs) -> MetricResult:
-    r"""Grid pointing game (GridPG): fraction of the positive attribution inside the cell of the explained class.
+    r"""Grid pointing game (GridPG): fraction of positive attribution in the cell of the explained class.
 
     .. math:: 100 \sum_{i \in \text{cell}} \max(0, s_i) / \sum_i \max(0, s_i)
 
@@ -83,7 +83,7 @@ def grid_pointing(inputs: MetricInputs) -> MetricResult:
     **_SHARE,
 )
 def focus(inputs: MetricInputs) -> MetricResult:
-    r"""Focus: fraction of the positive attribution inside the two cells of the explained class, in mosaics of 2 x 2 images.
+    r"""Focus: fraction of positive attribution in the two cells of the explained class, out of four.
 
     .. math:: 100 \sum_{i \in \text{cells}} \max(0, s_i) / \sum_i \max(0, s_i)
 
@@ -106,7 +106,7 @@ def focus(inputs: MetricInputs) -> MetricResult:
     **_SHARE,
 )
 def difull(inputs: MetricInputs) -> MetricResult:
-    r"""DiFull: mean over cells of the positive attribution inside the cell, for heads each connected to one cell alone.
+    r"""DiFull: fraction of positive attribution in the cell that a head sees alone; mean over cells.
 
     .. math:: \frac{100}{n^2} \sum_c \sum_{i \in c} \max(0, s^c_i) / \sum_i \max(0, s^c_i)
 
@@ -130,7 +130,7 @@ def difull(inputs: MetricInputs) -> MetricResult:
     **_SHARE,
 )
 def dipart(inputs: MetricInputs) -> MetricResult:
-    r"""DiPart: mean over cells of the positive attribution inside the cell, for heads that each pool the features of one cell alone.
+    r"""DiPart: fraction of positive attribution in the cell whose features a head pools; mean over cells.
 
     .. math:: \frac{100}{n^2} \sum_c \sum_{i \in c} \max(0, s^c_i) / \sum_i \max(0, s^c_i)
 
