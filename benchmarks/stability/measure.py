@@ -13,7 +13,7 @@ import torch
 
 from camdbench.core.registries import explainers, has_model_scope, metrics, parse_explainers, parse_metrics
 from camdbench.core.spec import Spec, parse_spec
-from camdbench.datasets.open_dataset import open_dataset
+from camdbench.datasets.open_dataset import check_dataset, open_dataset
 from camdbench.datasets.samples import Batch
 from camdbench.explainers.common.saliency import finish, normalisation_of
 from camdbench.models.classifier import Classifier
@@ -61,6 +61,9 @@ MORE = (  # further settings of explainers, and wrappers
 ORDERINGS = "quantus:FaithfulnessEstimate,quantus:MonotonicityCorrelation,quantus:PixelFlipping,quantus:Selectivity"  # as in tox.ini
 
 
+MOSAICS = {"grid(shortcuts, confidence=0.0)": "grid_pointing,difull,dipart", 'grid(shortcuts, confidence=0.0, mosaic="focus")': "focus"}
+
+
 class Case(NamedTuple):
     """An explainer, the metrics that score it, and the number of images."""
 
@@ -68,6 +71,7 @@ class Case(NamedTuple):
     metrics: tuple[Spec, ...]
     images: int
     reduced: bool
+    data: str = ""  # data set; empty: that of the network
 
 
 def cases(network: str) -> Iterator[Case]:
@@ -94,12 +98,13 @@ def cases(network: str) -> Iterator[Case]:
     yield Case(parse_spec("gradcam"), tuple(spec for spec in others if not has_model_scope(spec)), FEW, reduced=True)
     yield Case(parse_spec("deeplift"), parse_metrics("completeness", ("boxes", "masks")), FEW, reduced=True)
     yield Case(parse_spec("saliency"), parse_metrics(ORDERINGS, ("boxes", "masks")), FEW, reduced=True)
+    for data, scores in MOSAICS.items():
+        yield Case(parse_spec("gradcam"), parse_metrics(scores, ("mosaic",)), FEW, reduced=True, data=data)
     yield Case(Spec("none"), tuple(spec for spec in others if has_model_scope(spec)), IMAGES, reduced=False)
 
 
 def measure(network: str, weights: Path, batch_size: int, dtype: torch.dtype) -> dict[str, np.ndarray]:
     """Maps `map|EXPLAINER` (N, H, W) and values `value|EXPLAINER|METRIC` (N,) of all cases of a network."""
-    dataset = open_dataset(parse_spec(NETWORKS[network][0]), "val", None)
     classifier = load_classifier(network, device="cpu")
     if weights.is_file():
         classifier.network.load_state_dict(torch.load(weights))
@@ -109,6 +114,7 @@ def measure(network: str, weights: Path, batch_size: int, dtype: torch.dtype) ->
     found = dict[str, list[np.ndarray]]()
     for case in cases(network):
         own = dict[str, list[np.ndarray]]()
+        dataset = open_dataset(*check_dataset(case.data or NETWORKS[network][0], "val", None), None)
         for start in range(0, case.images, batch_size):
             samples = [dataset[index] for index in range(start, min(start + batch_size, case.images))]
             for name, values in _measure_batch(classifier, Batch.of(samples), case, ReferenceImages(dataset, seed=0, target="label")):

@@ -45,10 +45,12 @@ def verify_(name: str, data_root: str | None, split: str | None, check: int, eve
     camdbench data verify pets --data-root DIR
     camdbench data verify 'voc2012(labels="multi")' --data-root DIR --split train --all
     """
+    from camdbench.core.registries import innermost
     from camdbench.datasets.download import fetch
     from camdbench.datasets.given_data import data_of_command
     from camdbench.datasets.open_dataset import check_dataset, is_own_data
     from camdbench.datasets.verify import verify, verify_opened
+    from camdbench.models.zoo import load_classifier
 
     count = None if everything else check
     if is_own_data(name):
@@ -56,9 +58,10 @@ def verify_(name: str, data_root: str | None, split: str | None, check: int, eve
         return _report(verify_opened(data, name, "all", annotations, check=count), "", as_json=as_json)
     spec, chosen = check_dataset(name, split, data_root)
     root = None if data_root is None else Path(data_root)
+    files = innermost(spec).name
     if download and root is not None:
-        fetch(spec.name, chosen, root)
-    return _report(verify(spec, chosen, root, check=count), spec.name, as_json=as_json)
+        fetch(files, chosen, root)
+    return _report(verify(spec, chosen, root, check=count, load=load_classifier), files, as_json=as_json)
 
 
 def _report(found: Verification, name: str, *, as_json: bool) -> int:

@@ -136,18 +136,18 @@ def options_of_source(node: ast.FunctionDef) -> tuple[Option, ...]:
     return tuple(found)
 
 
-_WRAPPED = "Wrapped"  # annotation of an argument that is another explainer
+_WRAPPED = {"Wrapped", "WrappedData"}  # annotations of an argument that is another explainer or data set
 
 
 def wraps_of_function(function: Callable[..., Any]) -> int:
-    """Number of explainers that a function object wraps."""
+    """Number of explainers or data sets that a function object wraps."""
     annotations = (parameter.annotation for parameter in inspect.signature(function).parameters.values())
-    return sum(_WRAPPED in (annotation, getattr(annotation, "__name__", None)) for annotation in annotations)
+    return sum(not _WRAPPED.isdisjoint({str(annotation), getattr(annotation, "__name__", None)}) for annotation in annotations)
 
 
 def wraps_of_source(node: ast.FunctionDef) -> int:
-    """Number of explainers that a parsed function wraps."""
-    return sum(argument.annotation is not None and ast.unparse(argument.annotation) == _WRAPPED for argument in node.args.args)
+    """Number of explainers or data sets that a parsed function wraps."""
+    return sum(argument.annotation is not None and ast.unparse(argument.annotation) in _WRAPPED for argument in node.args.args)
 
 
 def _option(name: str, annotation: str, default: object, owner: str) -> Option:

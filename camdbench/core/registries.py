@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from camdbench.core.captum_unsupported import UNSUPPORTED as NOT_OF_CAPTUM
@@ -27,6 +28,7 @@ model = models.register
 loss = losses.register
 
 
+ANNOTATIONS = {"boxes", "masks", "mosaic"}  # what a data set may give, and an explainer or metric may need
 NO_EXPLAINER = Spec("none")  # explainer in rows of metrics with model scope
 
 
@@ -38,6 +40,21 @@ def protocol_of(metric_spec: Spec) -> Protocol:
 def has_model_scope(metric_spec: Spec) -> bool:
     """Whether a metric is a property of the model alone."""
     return metrics.get(metric_spec.name).facts.scope == "model"
+
+
+def innermost(spec: Spec) -> Spec:
+    """What a spec wraps in the end; the spec itself if it wraps nothing.
+
+    >>> str(innermost(Spec("grid", wrapped=(Spec("shortcuts"),))))
+    'shortcuts'
+    """
+    return innermost(spec.wrapped[0]) if spec.wrapped else spec
+
+
+def dataset_facts(spec: Spec) -> DatasetFacts:
+    """Facts of a data set; a wrapper has those of the data set in its brackets, with its own annotations."""
+    facts = datasets.get(spec.name).facts
+    return replace(dataset_facts(spec.wrapped[0]), gives=facts.gives, optional=()) if spec.wrapped else facts
 
 
 def needs_of(spec: Spec) -> set[str]:
@@ -102,7 +119,7 @@ def parse_explainers(
 
     Args:
         texts: comma-separated specs, or a list of these.
-        gives: annotations of the images, `boxes`, `masks`; groups omit explainers that need others.
+        gives: annotations of the images, of `ANNOTATIONS`; groups omit explainers that need others.
         objectives: kinds of `ExplainerFacts.objective`; groups omit explainers of others.
 
     Raises:
@@ -110,7 +127,7 @@ def parse_explainers(
     """
     if texts == str(NO_EXPLAINER):
         return ()
-    lacks = {"boxes", "masks"} - set(gives)
+    lacks = ANNOTATIONS - set(gives)
 
     def members(name: str) -> list[Spec]:
         fit = [entry for entry in explainers if ":" not in entry.name and not entry.wraps and not lacks & set(entry.facts.needs)]
@@ -126,13 +143,13 @@ def parse_metrics(texts: str | Iterable[str | Spec], gives: Collection[str], *, 
 
     Args:
         texts: comma-separated specs, or a list of these.
-        gives: annotations of the images, `boxes`, `masks`; `all` omits metrics that need others.
+        gives: annotations of the images, of `ANNOTATIONS`; `all` omits metrics that need others.
         explains: whether altered images can be explained; if not, `all` omits metrics that need it.
 
     Raises:
         UsageError: unknown name, invalid option or value, or a duplicate.
     """
-    lacks = {"boxes", "masks"} - set(gives) | (set() if explains else {"explainer"})
+    lacks = ANNOTATIONS - set(gives) | (set() if explains else {"explainer"})
 
     def members(_: str) -> list[Spec]:
         return [Spec(entry.name) for entry in metrics if ":" not in entry.name and not lacks & set(entry.facts.needs)]

@@ -13,6 +13,7 @@ from camdbench.core import metric_families
 from camdbench.core.cost import Cost, Repeat, check_cost
 from camdbench.core.difference import Difference
 from camdbench.core.errors import UsageError
+from camdbench.core.facts import DatasetFacts
 from camdbench.core.map_sum import Completeness
 from camdbench.core.options import Option, check_options
 from camdbench.core.protocols import SWITCHES
@@ -42,7 +43,7 @@ class Entry(Generic[F]):
     doc: str
     module: str
     attribute: str
-    wraps: int = 0  # number of wrapped explainers
+    wraps: int = 0  # number of wrapped explainers or data sets
 
     def __post_init__(self) -> None:
         """Check the stated cost against the options."""
@@ -62,7 +63,8 @@ class Entry(Generic[F]):
             UsageError: unknown option or value of the wrong type.
         """
         if len(spec.wrapped) != self.wraps:
-            expected = f"{self.wraps} explainer" if self.wraps == 1 else f"{self.wraps or 'no'} explainers"
+            kind = "data set" if isinstance(self.facts, DatasetFacts) else "explainer"
+            expected = f"{self.wraps} {kind}" if self.wraps == 1 else f"{self.wraps or 'no'} {kind}s"
             raise UsageError(f"{spec}: {self.name} takes {expected} in its brackets, not {len(spec.wrapped)}")
         checked = check_options(self.name, self.options, spec.arguments)
         defaults = self.defaults(checked.get("protocol"))

@@ -20,6 +20,7 @@ VALUE_MEANINGS = {
         "target": "the class that was explained",
         "predicted": "the class with the highest score on the whole image",
         "label": "the class of the data set",
+        "each cell's": "the class of each cell of a mosaic, one after another",
     },
     "scored_output": {
         "probability": "the softmax, or sigmoid, of the logits",
@@ -33,6 +34,7 @@ VALUE_MEANINGS = {
         "abs": "the absolute raw map",
         "abs, layer grid": "the absolute raw map on the grid of its layer",
         "relu": "the raw map without its negative part",
+        "positive": "the raw map, resized and then without its negative part",
         "relu, sum": "the raw map without its negative part, divided by its sum",
         "range": "the map minus its minimum, divided by its range",
         "batch statistics": "made in train mode, so that they depend on the batch and the order of the data",
@@ -51,6 +53,7 @@ VALUE_MEANINGS = {
         "exclusive": "boxes whose end pixel is outside",
         "clovaai": "the numbers of the annotation file as coordinates from 0, cut off at the image's sides",
         "masks": "masks of the object",
+        "cells": "cells of a mosaic of several images",
         "mask of the image": "the mask of the image, or its boxes filled",
         "fixed": "boxes with their last row and column",
         "official": "boxes without their last row and column, as in the released code",

@@ -59,6 +59,8 @@ def _returned(annotate: Callable[[int], Annotations], index: int) -> bytes:
         return str(error).encode()
     stated = known.file_boxes
     about = b"-" if stated is None else f"{stated.first}{stated.inclusive}".encode()
+    about += b"" if known.background is None else f"{known.background}, {known.group}".encode()
     tensors: Sequence[Any] = (known.boxes, known.mask, known.class_map, known.present, known.void, stated and stated.numbers)
+    tensors += () if known.parts is None else (known.parts,)
     contents = (b"-" if own is None else f"{tuple(own.shape)}".encode() + own.contiguous().numpy().tobytes() for own in tensors)
     return about + b"".join(contents)

@@ -93,7 +93,8 @@ class InNetworkOrder:
         own = self.data[index]
         present, masks = (None if given is None else self._rows(given) for given in (own.present, own.class_masks))
         background = None if own.background is None else self._place(own.background)
-        return replace(own, label=self._place(own.label), present=present, class_masks=masks, background=background)
+        cells = None if own.cells is None else tuple(map(self._place, own.cells))
+        return replace(own, label=self._place(own.label), present=present, class_masks=masks, background=background, cells=cells)
 
     def fingerprint(self) -> str:
         """Hash over the fingerprint of the data set and the order."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -15,9 +16,9 @@ from camdbench.core.registries import dataset
 from camdbench.datasets.folder_layout import FolderLayout, integer, numbers, read_columns
 from camdbench.datasets.mask_values import read_values
 from camdbench.datasets.masks import with_masks
-from camdbench.datasets.on_disk import ImageRecord, OnDisk
+from camdbench.datasets.on_disk import Annotate, ImageRecord, OnDisk, no_annotations
 from camdbench.datasets.samples import Dataset
-from camdbench.datasets.transforms import Annotations, SpatialTransform
+from camdbench.datasets.transforms import Annotations, SpatialTransform, box_of
 from camdbench.functional.file_boxes import FileBoxes
 
 _HOME = "CUB_200_2011"
@@ -72,11 +73,37 @@ def cub200(
     order = {number: index for index, number in enumerate(sorted(classes, key=lambda number: integer(number, files[4])))}
     items = tuple(ImageRecord(names[number], pictures / names[number], order[labels[number]]) for number in wanted)
     boxes = tuple(_corners(numbers(edges[number].split(), files[3]), files[3]) for number in wanted)
-    home = next((path for path in (root / "segmentations", root / _HOME / "segmentations") if path.is_dir()), None)
-    maps = None if home is None else tuple((home / names[number]).with_suffix(".png") for number in wanted)
+    annotate = _Known(boxes, _segmentations(root, [names[number] for number in wanted]), 51 * agree)
     called = [classes[number].partition(".")[2].replace("_", " ") for number in order]
-    data = OnDisk(items, called, SpatialTransform(preprocess, size), _Known(boxes, maps, 51 * agree), expected=_SIZES[split])
-    return with_masks(data, masks)
+    return with_masks(OnDisk(items, called, SpatialTransform(preprocess, size), annotate, expected=_SIZES[split]), masks)
+
+
+def cub_annotations(root: Path, names: Sequence[str], agree: int, layout: FolderLayout) -> Annotate:
+    """Boxes and masks of images by their paths in `CUB_200_2011/images`, as far as the files exist.
+
+    Args:
+        root: folder of `CUB_200_2011/` and `segmentations/`.
+        names: paths of the images.
+        agree: smallest number of annotators for an object pixel.
+        layout: expected layout, for errors.
+
+    Raises:
+        UsageError: an image is in no list of CUB.
+    """
+    maps, listing = _segmentations(root, names), root / _HOME / "bounding_boxes.txt"
+    if not listing.is_file():
+        return no_annotations if maps is None else _Known(None, maps, 51 * agree)
+    numbered = {name: number for number, name in read_columns(layout.path(f"{_HOME}/images.txt"), "NUMBER REST")}
+    edges = dict(read_columns(listing, "NUMBER REST"))
+    if strangers := [name for name in names if numbered.get(name) not in edges]:
+        raise layout.wrong(f"image {strangers[0]} has no box in {_HOME}")
+    return _Known(tuple(_corners(numbers(edges[numbered[name]].split(), listing), listing) for name in names), maps, 51 * agree)
+
+
+def _segmentations(root: Path, names: Sequence[str]) -> tuple[Path, ...] | None:
+    """Files of the segmentations of images; None without a folder of them."""
+    home = next((path for path in (root / "segmentations", root / _HOME / "segmentations") if path.is_dir()), None)
+    return None if home is None else tuple((home / name).with_suffix(".png") for name in names)
 
 
 def _corners(box: list[float], file: Path) -> tuple[float, ...]:
@@ -88,10 +115,12 @@ def _corners(box: list[float], file: Path) -> tuple[float, ...]:
 
 @dataclass(frozen=True)
 class _Known:
-    boxes: tuple[tuple[float, ...], ...]
+    boxes: tuple[tuple[float, ...], ...] | None
     maps: tuple[Path, ...] | None
     least: int
 
     def __call__(self, index: int) -> Annotations:
         mask = None if self.maps is None else torch.from_numpy(read_values(self.maps[index]) >= self.least)
+        if self.boxes is None:
+            return Annotations(boxes=None if mask is None else box_of(mask), mask=mask)
         return replace(Annotations.of_file(FileBoxes.of([self.boxes[index]], first=0, inclusive=False)), mask=mask)

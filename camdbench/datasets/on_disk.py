@@ -125,6 +125,10 @@ class OnDisk:
             boxes_dropped=lost,
             void=known.void,
             file_boxes=known.file_boxes,
+            background=known.background,
+            group=known.group,
+            parts=known.parts,
+            interventions=known.interventions,
         )
 
     def fingerprint(self) -> str:

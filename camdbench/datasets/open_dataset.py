@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 from camdbench.core.errors import UsageError, unknown
 from camdbench.core.references import is_reference, split_alias
-from camdbench.core.registries import datasets
+from camdbench.core.registries import dataset_facts, datasets
 from camdbench.core.spec import Spec, parse_spec
 
 if TYPE_CHECKING:  # samples need torch, a wrong spec does not
+    from camdbench.datasets.mosaic_draws import LoadModel
     from camdbench.datasets.samples import Dataset
 
 
@@ -74,6 +75,9 @@ def check_dataset(text: str, split: str | None, data_root: str | Path | None) ->
             raise
         fix = f"give --dataset folder --data-root {text}, with images {Path(text) / 'images' / 'CLASS'}/FILE"
         raise UsageError(f"--dataset {text}: a folder, not the name of a data set; {fix}") from None
+    if spec.wrapped:
+        inner, name = check_dataset(str(parse_spec(text).wrapped[0]), split, data_root)
+        return Spec.of(spec.name, spec.arguments, [inner]), name
     facts = datasets.get(spec.name).facts
     arguments = spec.arguments
     arguments.pop("split", None)
@@ -94,8 +98,8 @@ def check_dataset(text: str, split: str | None, data_root: str | Path | None) ->
 
 
 def available_annotations(spec: Spec, split: str, data_root: str | Path | None) -> tuple[str, ...]:
-    """Annotations of a checked data set, `boxes` and `masks`, by the existing files and the option `masks`; reads no data."""
-    facts = datasets.get(spec.name).facts
+    """Annotations of a checked data set, such as `boxes` and `masks`, by the existing files and the option `masks`; reads no data."""
+    facts = dataset_facts(spec)
     found = set(facts.gives)
     if data_root is not None:
         wanted = (entry.split(": ") for entry in facts.optional)
@@ -106,13 +110,24 @@ def available_annotations(spec: Spec, split: str, data_root: str | Path | None) 
     return tuple(sorted(found))
 
 
-def open_dataset(spec: Spec, split: str, data_root: str | Path | None, *, download: bool = False) -> Dataset:
-    """Open a checked data set; `download` allows torchvision to download it first if supported.
+def open_dataset(spec: Spec, split: str, data_root: str | Path | None, *, download: bool = False, load: LoadModel | None = None) -> Dataset:
+    """Open a checked data set.
+
+    Args:
+        spec: the checked data set.
+        split: its split.
+        data_root: folder of a data set on disk.
+        download: whether torchvision may download it first, if supported.
+        load: loads a model by name, for a wrapper that filters images by a model.
 
     Raises:
         UsageError: the files have another layout.
         CamdbenchError: the download failed.
     """
+    if spec.wrapped:
+        return datasets.call(
+            spec.name, open_dataset(spec.wrapped[0], split, data_root, download=download, load=load), load, **spec.arguments
+        )
     facts = datasets.get(spec.name).facts
     if download and facts.download and data_root is not None:
         from camdbench.datasets.download import fetch

@@ -33,12 +33,12 @@ class PermutedLabels:
         return self.data.classes
 
     def __getitem__(self, index: int) -> Sample:
-        """Read one sample with its new label, without `present` and `class_masks`.
+        """Read one sample with its new label, without `present`, `class_masks` and `cells`.
 
         Raises:
             SampleError: the image cannot be read.
         """
-        return replace(self.data[index], label=self.labels[index], present=None, class_masks=None)
+        return replace(self.data[index], label=self.labels[index], present=None, class_masks=None, cells=None)
 
     def fingerprint(self) -> str:
         """Hash over the fingerprint of the data set and the labels."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from math import isqrt
 from typing import Protocol
 
 import torch
@@ -11,6 +12,23 @@ from torch import Tensor
 
 from camdbench.datasets.mask_values import object_pixels
 from camdbench.functional.file_boxes import FileBoxes
+
+
+class Interventions(Protocol):
+    """Other versions of one image, such as a bird without some of its parts; each is read when it is asked for."""
+
+    @property
+    def names(self) -> Sequence[str]:
+        """Names of the versions that exist."""
+        ...
+
+    def __call__(self, name: str) -> Tensor:
+        """Read one version, (3, H, W) float32 in [0, 1], preprocessed as the image.
+
+        Raises:
+            SampleError: there is no such version, or its file cannot be read.
+        """
+        ...
 
 
 @dataclass(frozen=True)
@@ -24,11 +42,15 @@ class Sample:
         boxes: (N, 4) float32 xyxy in pixels, the end exclusive: x1 - x0 is the width.
         mask: (H, W) bool, True on the object.
         background: class index of the background, in data sets with controlled backgrounds.
+        group: index of the pair of label and background, in data sets that are scored group by group.
         present: (C,) bool, the classes that the image shows, `label` among them; multi-label data sets only.
         class_masks: (C, H, W) bool, the mask of each class; multi-label data sets only.
         boxes_dropped: number of boxes outside the image after preprocessing.
         void: (H, W) bool, unlabelled pixels.
         file_boxes: the boxes as their annotation file states them, which protocols of released codes read; None without a file.
+        parts: (H, W) uint8, part of each pixel by the data set's `part_values`; 0: none.
+        interventions: other versions of the image, read when they are asked for.
+        cells: classes of the cells of a mosaic of n x n images, row by row.
     """
 
     id: str
@@ -42,6 +64,10 @@ class Sample:
     boxes_dropped: int = 0
     void: Tensor | None = None
     file_boxes: FileBoxes | None = None
+    group: int | None = None
+    parts: Tensor | None = None
+    interventions: Interventions | None = None
+    cells: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -57,6 +83,7 @@ class Batch:
         present: (B, C) bool, the classes that each image shows; None for single-label data sets.
         class_masks: (B, C, H, W) bool; None for single-label data sets.
         file_boxes: B boxes as their annotation files state them, or None.
+        cells: (B, n * n) int64, classes of the cells of mosaics, row by row, or None.
     """
 
     ids: tuple[str, ...]
@@ -67,6 +94,7 @@ class Batch:
     present: Tensor | None = None
     class_masks: Tensor | None = None
     file_boxes: tuple[FileBoxes, ...] | None = None
+    cells: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -85,6 +113,7 @@ class Batch:
             present=_stack([sample.present for sample in samples]),
             class_masks=_stack([sample.class_masks for sample in samples]),
             file_boxes=tuple(stated) if len(stated) == len(samples) else None,
+            cells=_stack([None if sample.cells is None else torch.tensor(sample.cells) for sample in samples]),
         )
 
     def part(self, start: int, stop: int) -> Batch:
@@ -96,6 +125,7 @@ class Batch:
             None if self.boxes is None else self.boxes[start:stop],
             *(None if given is None else given[start:stop] for given in (self.masks, self.present, self.class_masks)),
             file_boxes=None if self.file_boxes is None else self.file_boxes[start:stop],
+            cells=None if self.cells is None else self.cells[start:stop],
         )
 
     def mirrored(self) -> Batch:
@@ -107,7 +137,11 @@ class Batch:
             boxes = tuple(torch.stack([width - x1, y0, width - x0, y1], 1) for x0, y0, x1, y1 in edges)
         masks, class_masks = (None if mask is None else mask.flip(-1) for mask in (self.masks, self.class_masks))
         stated = None if self.file_boxes is None else tuple(own.flipped(width) for own in self.file_boxes)
-        return Batch(self.ids, self.images.flip(-1), self.labels, boxes, masks, self.present, class_masks, stated)
+        cells = None
+        if self.cells is not None:
+            side = isqrt(self.cells.shape[1])
+            cells = self.cells.unflatten(1, (side, side)).flip(2).flatten(1)
+        return Batch(self.ids, self.images.flip(-1), self.labels, boxes, masks, self.present, class_masks, stated, cells)
 
     def to(self, device: torch.device) -> Batch:
         """The batch on another device."""
@@ -118,6 +152,7 @@ class Batch:
             None if self.boxes is None else tuple(boxes.to(device) for boxes in self.boxes),
             *(None if tensor is None else tensor.to(device) for tensor in (self.masks, self.present, self.class_masks)),
             file_boxes=self.file_boxes,
+            cells=None if self.cells is None else self.cells.to(device),
         )
 
 
@@ -165,3 +200,6 @@ class Dataset(Protocol):
     def fingerprint(self) -> str:
         """A short hash that changes when the data change."""
         ...
+
+
+WrappedData = Dataset  # annotation of the argument of a wrapper: the data set in its brackets

@@ -8,9 +8,9 @@ W x H pixels is (0, 0, W, H). `FileBoxes` converts the convention of a file, and
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
@@ -21,6 +21,9 @@ from torch.nn.functional import interpolate, pad
 from camdbench.core.errors import SampleError
 from camdbench.datasets.geometry import Geometry, geometry_of
 from camdbench.functional.file_boxes import FileBoxes, Placement
+
+if TYPE_CHECKING:
+    from camdbench.datasets.samples import Interventions
 
 _MIN_SIDE = 1.0  # smallest width and height of a box after a crop, in pixels
 _FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
@@ -37,6 +40,10 @@ class Annotations:
         present: (C,) bool, the classes that the image shows.
         void: (H, W) bool, unlabelled pixels.
         file_boxes: the boxes as their file states them; None for boxes without such a file.
+        background: class index of the background.
+        group: index of the pair of label and background.
+        parts: (H, W) uint8, part of each pixel.
+        interventions: other versions of the image.
     """
 
     boxes: Tensor | None = None
@@ -45,6 +52,10 @@ class Annotations:
     present: Tensor | None = None
     void: Tensor | None = None
     file_boxes: FileBoxes | None = None
+    background: int | None = None
+    group: int | None = None
+    parts: Tensor | None = None
+    interventions: Interventions | None = None
 
     @classmethod
     def of_file(cls, boxes: FileBoxes) -> Annotations:
@@ -105,7 +116,7 @@ class SpatialTransform:
             SampleError: a mask differs in size from the image, or the resized image would be too large.
         """
         width, height = picture.size
-        for mask in (known.mask, known.class_map, known.void):
+        for mask in (known.mask, known.class_map, known.void, known.parts):
             if mask is not None and mask.shape != (height, width):
                 raise SampleError(f"the mask has {mask.shape[1]} x {mask.shape[0]} pixels, the image {width} x {height}")
         self._check_aspect(width, height)
@@ -115,8 +126,9 @@ class SpatialTransform:
         class_map = None if known.class_map is None else self._fit_map(known.class_map, placement)
         void = None if known.void is None else self._fit_map(known.void.to(torch.uint8), placement).bool()
         stated = None if known.file_boxes is None else known.file_boxes.placed(placement)
-        image = self._fit_picture(picture, placement)
-        return TransformedSample(image, Annotations(boxes, mask, class_map, known.present, void, stated), lost)
+        parts = None if known.parts is None else self._fit_map(known.parts, placement)
+        fitted = replace(known, boxes=boxes, mask=mask, class_map=class_map, void=void, file_boxes=stated, parts=parts)
+        return TransformedSample(self._fit_picture(picture, placement), fitted, lost)
 
     def placement(self, file: tuple[int, int]) -> Placement:
         """Place of the pixels of a file of (height, width) in the preprocessed image."""

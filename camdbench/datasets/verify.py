@@ -10,6 +10,7 @@ import torch
 
 from camdbench.core.spec import Spec
 from camdbench.datasets.loading import UnreadableImage, read
+from camdbench.datasets.mosaic_draws import LoadModel
 from camdbench.datasets.on_disk import OnDisk, is_file
 from camdbench.datasets.open_dataset import available_annotations, open_dataset
 from camdbench.datasets.samples import Dataset
@@ -64,7 +65,7 @@ class Verification:
         return not self.missing and not self.unreadable
 
 
-def verify(spec: Spec, split: str, data_root: Path | None, *, check: int | None = 100) -> Verification:
+def verify(spec: Spec, split: str, data_root: Path | None, *, check: int | None = 100, load: LoadModel | None = None) -> Verification:
     """Open a checked data set, count it, and decode some of its images.
 
     Args:
@@ -72,11 +73,14 @@ def verify(spec: Spec, split: str, data_root: Path | None, *, check: int | None 
         split: the split.
         data_root: folder of the data set.
         check: number of images to decode, spread evenly over the list; None: all.
+        load: loads a model by name, for a wrapper that filters images by a model.
 
     Raises:
         UsageError: the files have another layout.
     """
-    return verify_opened(open_dataset(spec, split, data_root), str(spec), split, available_annotations(spec, split, data_root), check=check)
+    return verify_opened(
+        open_dataset(spec, split, data_root, load=load), str(spec), split, available_annotations(spec, split, data_root), check=check
+    )
 
 
 def verify_opened(data: Dataset, name: str, split: str, annotations: tuple[str, ...], *, check: int | None = 100) -> Verification:

@@ -31,6 +31,16 @@ def union_mask(boxes: Sequence[Tensor], size: tuple[int, int], *, inclusive: boo
     return torch.stack(masks)
 
 
+def cell_boxes(size: tuple[int, int], n: int) -> Tensor:
+    """Boxes (n * n, 4) xyxy of the cells of a mosaic of (height, width), row by row, ends exclusive.
+
+    >>> cell_boxes((4, 6), 2).tolist()
+    [[0.0, 0.0, 3.0, 2.0], [3.0, 0.0, 6.0, 2.0], [0.0, 2.0, 3.0, 4.0], [3.0, 2.0, 6.0, 4.0]]
+    """
+    rows, columns = ([side * index // n for index in range(n + 1)] for side in size)
+    return torch.tensor([[columns[x], rows[y], columns[x + 1], rows[y + 1]] for y in range(n) for x in range(n)], dtype=torch.float32)
+
+
 def clip(boxes: Tensor, size: tuple[int, int]) -> Tensor:
     """Boxes (n, 4) clipped to an image of (height, width); boxes outside it are dropped.
 

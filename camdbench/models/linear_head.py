@@ -21,13 +21,14 @@ def linear_head(classifier: Classifier, activations: Tensor, logits: Tensor, *, 
         logits: (B, C).
         attached: whether the weights stay in the autograd graph, for training.
     """
-    layer = _linear_layer(classifier, activations.detach(), logits.detach())
+    layer = linear_layer(classifier, activations.detach(), logits.detach())
     if layer is None:
         return None
     return layer.weight.flatten(1) if attached else layer.weight.detach().flatten(1)
 
 
-def _linear_layer(classifier: Classifier, activations: Tensor, logits: Tensor) -> nn.Linear | nn.Conv2d | None:
+def linear_layer(classifier: Classifier, activations: Tensor, logits: Tensor) -> nn.Linear | nn.Conv2d | None:
+    """The layer of a linear head, found as by `linear_head`; None for other heads."""
     finite = logits.isfinite().all(1)
     if not bool(finite.any()):
         return None

@@ -9,10 +9,11 @@ from typing import Any
 
 from camdbench.core.errors import CamdbenchError, UnwritableFile, unknown
 from camdbench.core.provenance import code_hash
-from camdbench.core.registries import NO_EXPLAINER, datasets
+from camdbench.core.registries import NO_EXPLAINER, dataset_facts, datasets, innermost
 from camdbench.core.spec import parse_spec
 from camdbench.core.written_files import make_folder, write_whole
 from camdbench.datasets.open_dataset import check_dataset, open_dataset
+from camdbench.models.zoo import load_classifier
 from camdbench.papers.agreement import CellComparison, compare_cell
 from camdbench.papers.checkpoints import Networks
 from camdbench.papers.jobs import JobSettings, Plan, ReproductionJob, plan
@@ -206,15 +207,15 @@ def _subset(setting: JobSettings, limit: int | None, data_root: str | None) -> d
     if not counts:
         return {}
     spec, split = check_dataset(setting.dataset, setting.split, data_root)
-    if not datasets.get(spec.name).facts.on_disk:
+    if not dataset_facts(spec).on_disk:
         return {"limit": min(counts)}
-    total = len(open_dataset(spec, split, data_root).ids)
+    total = len(open_dataset(spec, split, data_root, load=load_classifier).ids)
     return {"sample": min(counts)} if min(counts) < total else {}
 
 
 def _root(dataset: str, data_root: Roots) -> str | None:
     """Folder of a data set: its entry in a mapping, else the sub-folder of its name, else the folder itself."""
-    name = parse_spec(dataset).name
+    name = innermost(parse_spec(dataset)).name
     if data_root is None or not datasets.get(name).facts.on_disk:
         return None
     if isinstance(data_root, Mapping):

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from camdbench.core.cost import PassEstimate
-from camdbench.core.registries import datasets, passes_of
+from camdbench.core.registries import datasets, innermost, passes_of
 from camdbench.core.spec import parse_spec
 from camdbench.papers.jobs import JobSettings, Plan, plan
 from camdbench.papers.table_recipe import PaperTable
@@ -39,7 +39,7 @@ def requirements(table: PaperTable) -> Requirements:
     """Requirements of a complete run of a table."""
     planned = plan(table)
     settings = list(dict.fromkeys(setting for cell in planned.cells for setting in cell.jobs))
-    names = dict.fromkeys(parse_spec(setting.dataset).name for setting in settings)
+    names = dict.fromkeys(innermost(parse_spec(setting.dataset)).name for setting in settings)
     each = [_sum(passes_of(parse_spec(name)) for name in job.explainers) for job in planned.jobs]
     return Requirements(
         data=tuple(name for name in names if datasets.get(name).facts.on_disk),

@@ -12,7 +12,7 @@ from camdbench.core.difference import Difference
 from camdbench.core.errors import CamdbenchError
 from camdbench.core.files import read_json
 from camdbench.core.references import has_reference
-from camdbench.core.registries import datasets, explainers, metrics, models
+from camdbench.core.registries import dataset_facts, datasets, explainers, metrics, models
 from camdbench.core.registry import Registry
 from camdbench.core.spec import parse_spec
 from camdbench.core.switch_values import SWITCH_MEANINGS, switch_text
@@ -90,10 +90,10 @@ def data_facts(about: Mapping[str, Any]) -> dict[str, Any]:
     if not text or has_reference(text):
         return {}
     try:
-        name = parse_spec(text).name
+        spec = parse_spec(text)
     except CamdbenchError:  # a name that was given in Python
         return {}
-    return vars(datasets.get(name).facts) if name in datasets else {}
+    return vars(dataset_facts(spec)) if all(part.name in datasets for part in spec.walk()) else {}
 
 
 def _data_card(about: Mapping[str, Any]) -> Card:

@@ -13,7 +13,7 @@ from camdbench.core.objective_names import OBJECTIVE_HELP, explained_by
 from camdbench.core.precision import Precision
 from camdbench.core.registries import (
     NO_EXPLAINER,
-    datasets,
+    dataset_facts,
     explainers,
     has_model_scope,
     parse_explainers,
@@ -317,4 +317,4 @@ def _limit(config: RunConfig, dataset: Spec, resources: Resources | None) -> int
     if config.limit is not None or config.sample is not None or config.image_ids is not None:
         return config.limit
     own = resources is not None and resources.dataset is not None
-    return None if own or datasets.get(dataset.name).facts.on_disk else 64
+    return None if own or dataset_facts(dataset).on_disk else 64

@@ -44,7 +44,7 @@ def make_record(request: Request, resources: Resources, models: Models, few: Map
     return RunRecord(
         run="",
         config={name: to_json(getattr(request.config, name)) for name in kept},
-        dataset={"fingerprint": dataset.fingerprint(), "images": len(dataset.ids), "classes": list(dataset.classes)},
+        dataset={"fingerprint": dataset.fingerprint(), "images": len(dataset.ids), "classes": list(dataset.classes)} | _filter(resources),
         models={facts["name"]: _model_record(name, facts) | _model_origin(name, resources) for name, facts in models.items()},
         code=provenance.code_hash(),
         maps=None if request.maps is None else fingerprint(request.maps),
@@ -64,6 +64,12 @@ def make_record(request: Request, resources: Resources, models: Models, few: Map
         ids=list(dataset.ids),
         chunk_size=chunk_size,
     )
+
+
+def _filter(resources: Resources) -> dict[str, Any]:
+    """The model by which a wrapper of the data set has filtered the images."""
+    own = getattr(resources.opened, "filter", None)
+    return {"filter": dict(own)} if own and isinstance(own, Mapping) else {}
 
 
 def _model_record(name: str, facts: dict[str, Any]) -> dict[str, Any]:
@@ -130,7 +136,7 @@ def _plugins(request: Request, networks: Mapping[str, Classifier]) -> dict[str, 
     """Return the code hashes of explainers, metrics and data sets from plug-ins, by kind and name: `explainer mine`."""
     asked = [(explainers, part.name) for spec in request.explainers for part in spec.walk() if part.name in explainers]
     asked += [(metrics, spec.name) for spec in request.metrics]
-    asked += [(datasets, request.dataset.name)] if request.dataset.name in datasets else []
+    asked += [(datasets, part.name) for part in request.dataset.walk() if part.name in datasets]
     found = {f"{registry.kind} {name}": registry.plugin_hash(name, networks) for registry, name in asked}
     return {name: code for name, code in found.items() if code is not None}
 

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 
 from camdbench.core.errors import UsageError
 from camdbench.core.objective_names import explained_by, parse_objective
-from camdbench.core.registries import NO_EXPLAINER, datasets, explainers, has_model_scope, metrics, needs_of
+from camdbench.core.registries import ANNOTATIONS, NO_EXPLAINER, datasets, explainers, has_model_scope, metrics, needs_of
 from camdbench.core.spec import Spec, parse_spec
 
 
@@ -48,8 +48,10 @@ def check_needs(dataset: str, gives: Collection[str], chosen: Sequence[Spec], sc
     wanted = [("explainer", spec, needs_of(spec)) for spec in chosen]
     wanted += [("metric", spec, set(metrics.get(spec.name).facts.needs)) for spec in scores]
     for kind, spec, needs in wanted:
-        for need in ("boxes", "masks"):
-            if need in needs and need not in gives:
+        for need in sorted(ANNOTATIONS & needs):
+            if need not in gives and need == "mosaic":
+                raise UsageError(f"{kind} {spec}: needs mosaics of several images; give --dataset 'grid({dataset})'")
+            if need not in gives:
                 raise UsageError(f"{kind} {spec}: needs {need}, which data set {dataset} does not have{_files_of(dataset, need)}")
 
 

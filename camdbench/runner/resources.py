@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from torch import Tensor
 
-from camdbench.core.errors import CamdbenchError, UsageError
-from camdbench.core.registries import datasets
+from camdbench.core.errors import CamdbenchError, NotApplicable, UsageError
+from camdbench.core.registries import dataset_facts
 from camdbench.core.spec import Spec
 from camdbench.datasets.class_order import InNetworkOrder
 from camdbench.datasets.geometry import choose_preprocess
@@ -102,7 +102,7 @@ class Resources:
             found["objective"] = str(scored.in_folder(Path.cwd()))
         config = replace(asked.config, device=self.device, maps=maps, **found)
         models = tuple(_absolute(name) if Path(name).is_file() else with_absolute_folders(name) for name in asked.models)
-        place = replace(asked, config=config, models=models, dataset=_with_absolute_masks(asked.dataset), maps=_absolute(asked.maps))
+        place = replace(asked, config=config, models=models, dataset=_with_absolute_paths(asked.dataset), maps=_absolute(asked.maps))
         kept = {name: own for name, own in self.models.items() if name not in self.places}
         return replace(self, place=place, models=kept, objective=None if self.objective_place else self.objective)
 
@@ -131,7 +131,7 @@ class Resources:
         """Number of processes that load images."""
         given = self.checked_request.config.workers
         own = self.dataset is not None and isinstance(self.opened, OnDisk)
-        on_disk = own or (self.dataset is None and datasets.get(self.checked_request.dataset.name).facts.on_disk)
+        on_disk = own or (self.dataset is None and dataset_facts(self.checked_request.dataset).on_disk)
         return default_workers(len(self.images.ids), on_disk=on_disk) if given is None else given
 
     @property
@@ -145,7 +145,8 @@ class Resources:
         if isinstance(self.dataset, OfModel):
             return self.dataset.annotations
         sample = first_readable(cast("Dataset", self.dataset))
-        return tuple(name for name, own in (("boxes", sample.boxes), ("masks", sample.mask)) if own is not None)
+        known = (("boxes", sample.boxes), ("masks", sample.mask), ("mosaic", sample.cells))
+        return tuple(name for name, own in known if own is not None)
 
     @cached_property
     def all_images(self) -> Dataset:
@@ -159,10 +160,14 @@ class Resources:
             return self.dataset.open(self._models_preprocess())
         if self.dataset is not None:
             return self.dataset
-        config, spec = self._place.config, self._place.dataset
-        if spec.arguments.get("preprocess") == "model":
-            spec = Spec.of(spec.name, spec.arguments | {"preprocess": self._models_preprocess()})
-        return open_dataset(spec, self._place.split, config.data_root, download=config.download)
+        config, spec = self._place.config, self._preprocessed(self._place.dataset)
+        load = partial(load_classifier, device=self.device, download=config.download)
+        return open_dataset(spec, self._place.split, config.data_root, download=config.download, load=load)
+
+    def _preprocessed(self, spec: Spec) -> Spec:
+        """A data set with the preprocessing of the models, where it is asked for."""
+        own = {"preprocess": self._models_preprocess()} if spec.arguments.get("preprocess") == "model" else {}
+        return Spec.of(spec.name, spec.arguments | own, [self._preprocessed(part) for part in spec.wrapped])
 
     def set_class_order(self, order: tuple[tuple[int, ...], tuple[str, ...]] | None) -> None:
         """Give the images the class indices of the models."""
@@ -290,9 +295,10 @@ def _absolute(path: Any) -> Any:
     return None if path is None else str(Path(path).resolve())
 
 
-def _with_absolute_masks(dataset: Spec) -> Spec:
-    """Return the data set with an absolute path to its folder of masks, if it has one."""
-    masks = dataset.arguments.get("masks")
-    if not isinstance(masks, str) or not Path(masks).is_dir() or masks in ("gt", "bbox"):
-        return dataset
-    return Spec.of(dataset.name, dataset.arguments | {"masks": _absolute(masks)}, dataset.wrapped)
+def _with_absolute_paths(dataset: Spec) -> Spec:
+    """Return the data set with absolute paths to its folder of masks and to the checkpoint of its filter, if it has them."""
+    masks, model = dataset.arguments.get("masks"), dataset.arguments.get("model")
+    paths = {"masks": masks} if isinstance(masks, str) and Path(masks).is_dir() and masks not in ("gt", "bbox") else {}
+    paths |= {"model": model} if isinstance(model, str) and Path(model).is_file() else {}
+    options = dataset.arguments | {name: _absolute(path) for name, path in paths.items()}
+    return Spec.of(dataset.name, options, [_with_absolute_paths(part) for part in dataset.wrapped])

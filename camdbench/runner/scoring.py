@@ -185,6 +185,7 @@ def _inputs(trace: Trace, **of_maps: Any) -> MetricInputs:
         labels=trace.batch.labels,
         present=trace.batch.present,
         class_masks=trace.batch.class_masks,
+        cells=trace.batch.cells,
         ids=trace.batch.ids,
         seed=trace.seed,
         features=trace,

@@ -83,7 +83,8 @@ class Splits(Strict):
                     f'or FILE.py:NAME(split="{SPLIT}")'
                 )
             return text
-        datasets.parse_one(text)
+        if datasets.parse_one(text).wrapped:
+            raise UsageError(f"data.dataset={text}: mosaics are images of metrics, not of training; give the data set in its brackets")
         given = parse_spec(text).arguments
         if "split" in given or "count" in given:
             raise UsageError(f"data.dataset={text}: split and count have separate fields; use data.train, data.limit, data.evaluation")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -17,14 +18,19 @@ from camdbench.datasets.aircraft import aircraft
 from camdbench.datasets.cub200 import cub200
 from camdbench.datasets.flowers102 import flowers102
 from camdbench.datasets.folder import folder
+from camdbench.datasets.funnybirds import BACKGROUND_OBJECT, PART_VALUES, funnybirds
 from camdbench.datasets.hard_imagenet import WNIDS, hard_imagenet
 from camdbench.datasets.imagenet import imagenet
+from camdbench.datasets.imagenet9 import groups_of_imagenet, imagenet9
+from camdbench.datasets.imagenet_s import imagenet_s
 from camdbench.datasets.kvasir import kvasir
 from camdbench.datasets.on_disk import filled
 from camdbench.datasets.pets import pets
 from camdbench.datasets.transforms import box_of
 from camdbench.datasets.unrel import unrel
+from camdbench.datasets.voc2007 import voc2007
 from camdbench.datasets.voc2012 import voc2012
+from camdbench.datasets.waterbirds import waterbirds
 
 
 class TestImageNet:
@@ -308,3 +314,155 @@ def test_filled_boxes_hold_the_pixels_whose_middle_they_hold() -> None:
     assert filled(boxes, (2, 4)).int().tolist() == [[0, 1, 0, 0], [0, 0, 0, 1]]
     assert not filled(torch.zeros(0, 4), (2, 4)).any()
     assert filled(None, (2, 4)) is None
+
+
+def segmentation(root: Path, image: str) -> Path:
+    return (root / "ImageNetS50" / "validation-segmentation" / image).with_suffix(".png")
+
+
+class TestImageNetS:
+    def test_a_mask_is_the_rank_of_its_folder_and_void_is_1000(self, tmp_path: Path) -> None:
+        fixtures.imagenet_s(tmp_path)
+        ranks = sorted(folder.name for folder in (tmp_path / "ImageNetS50" / "validation").iterdir())
+        for labels, order in (("imagenet", imagenet_positions()), ("subset", {wnid: rank for rank, wnid in enumerate(ranks)})):
+            data = imagenet_s(tmp_path, subset=50, labels=labels, preprocess="keep")
+            for index, item in enumerate(data.items):
+                colours = np.asarray(Image.open(segmentation(tmp_path, item.id))).astype(int)
+                numbers, wnid = colours[..., 0] + 256 * colours[..., 1], item.file.parent.name
+                assert np.array_equal(data[index].mask, numbers == ranks.index(wnid) + 1)
+                assert np.array_equal(data[index].void, numbers == 1000)
+                assert item.label == order[wnid]
+
+    def test_missing_class_folders_would_number_the_classes_anew(self, tmp_path: Path) -> None:
+        fixtures.imagenet_s(tmp_path)
+        next(folder for folder in (tmp_path / "ImageNetS50" / "validation").iterdir() if not any(folder.iterdir())).rmdir()
+        with pytest.raises(UsageError, match="has 49 class folders, not 50"):
+            imagenet_s(tmp_path, subset=50)
+
+    def test_a_segmentation_without_colours_is_an_error_of_its_image(self, tmp_path: Path) -> None:
+        fixtures.imagenet_s(tmp_path)
+        data = imagenet_s(tmp_path, subset=50)
+        fixtures.put(fixtures.grey(fixtures.scene(0).mask), segmentation(tmp_path, data.ids[0]))
+        with pytest.raises(SampleError, match="its mode is L; expected RGB"):
+            data[0]
+
+
+class TestWaterbirds:
+    def test_groups_are_label_and_place_and_splits_are_numbered(self, tmp_path: Path) -> None:
+        fixtures.waterbirds(tmp_path)
+        found = {name: [waterbirds(tmp_path, split=name)[index] for index in range(2)] for name in ("train", "test")}
+        assert [(one.label, one.background, one.group) for one in found["train"]] == [(0, 0, 0), (1, 0, 2)]
+        assert [(one.label, one.background, one.group) for one in found["test"]] == [(0, 1, 1), (1, 1, 3)]
+        assert not waterbirds(tmp_path, split="val").ids
+
+    def test_boxes_and_masks_are_those_of_cub(self, tmp_path: Path) -> None:
+        fixtures.waterbirds(tmp_path)
+        for ours, theirs in zip(waterbirds(tmp_path, preprocess="keep"), cub200(tmp_path, preprocess="keep"), strict=True):
+            assert ours.id == theirs.id
+            assert torch.equal(ours.boxes, theirs.boxes)
+            assert torch.equal(ours.mask, theirs.mask)
+            assert torch.equal(ours.file_boxes.numbers, theirs.file_boxes.numbers)
+
+    def test_without_cub_there_are_groups_and_without_its_lists_tight_boxes(self, tmp_path: Path) -> None:
+        fixtures.waterbirds(tmp_path)
+        (tmp_path / "CUB_200_2011" / "bounding_boxes.txt").unlink()
+        sample = waterbirds(tmp_path, preprocess="keep")[0]
+        assert torch.equal(sample.boxes, box_of(sample.mask))
+        fixtures.waterbirds(tmp_path / "alone", birds=False)
+        sample = waterbirds(tmp_path / "alone")[0]
+        assert (sample.boxes, sample.mask, sample.group) == (None, None, 1)
+
+    def test_an_image_that_cub_lacks_is_named(self, tmp_path: Path) -> None:
+        fixtures.waterbirds(tmp_path)
+        file = tmp_path / "CUB_200_2011" / "images.txt"
+        file.write_text("\n".join(file.read_text().splitlines()[:-1]))
+        with pytest.raises(UsageError, match=r"image 002\.Laysan_Albatross/\S+ has no box"):
+            waterbirds(tmp_path)
+
+
+class TestImageNet9:
+    @pytest.mark.parametrize(("variant", "backgrounds"), [("original", [0, 4, 8]), ("mixed_next", [1, 5, 0])])
+    def test_labels_are_the_numbers_of_the_folders(self, tmp_path: Path, variant: str, backgrounds: list[int]) -> None:
+        fixtures.imagenet9(tmp_path)
+        data = imagenet9(tmp_path, split=variant)
+        assert data.labels == [0, 4, 8]
+        assert data.classes == ["dog", "bird", "vehicle", "reptile", "carnivore", "insect", "instrument", "primate", "fish"]
+        assert [data[index].background for index in range(3)] == backgrounds
+
+    def test_another_number_of_folders_is_refused(self, tmp_path: Path) -> None:
+        fixtures.imagenet9(tmp_path)
+        (tmp_path / "original" / "val" / "05_insect").rmdir()
+        with pytest.raises(UsageError, match="original/val has the folders 00_dog"):
+            imagenet9(tmp_path)
+
+    def test_groups_of_imagenet_s_classes(self, tmp_path: Path) -> None:
+        fixtures.imagenet9(tmp_path)
+        assert groups_of_imagenet(tmp_path / "in_to_in9.json") == tuple(index % 10 - 1 for index in range(1000))
+        fixtures.write(tmp_path / "wrong.json", '{"0": 9}')
+        for name, reason in (("wrong.json", "expected a group from -1 to 8"), ("none.json", "cannot be read as JSON")):
+            with pytest.raises(UsageError, match=reason):
+                groups_of_imagenet(tmp_path / name)
+
+
+class TestVOC2007:
+    def test_the_label_has_the_largest_boxes_and_easy_classes_are_present(self, tmp_path: Path) -> None:
+        fixtures.voc2007(tmp_path)
+        data = voc2007(tmp_path)
+        assert [data.classes[label] for label in data.labels] == ["dog", "cat"]
+        present = [[data.classes[index] for index in data[number].present.nonzero().flatten()] for number in range(2)]
+        assert present == [["cat", "dog"], ["cat"]]  # the dog of the second image is difficult
+
+    def test_each_class_of_an_image_is_a_sample(self, tmp_path: Path) -> None:
+        fixtures.voc2007(tmp_path)
+        data = voc2007(tmp_path, labels="each", preprocess="keep")
+        assert data.ids == ["000000/cat", "000000/dog", "000001/cat"]
+        assert data[0].boxes.tolist() == [[0, 0, 4, 3]]  # the file counts from 1, ends inclusive
+
+    def test_the_difficult_subset_has_small_objects_beside_others(self, tmp_path: Path) -> None:
+        fixtures.voc2007(tmp_path)
+        found = voc2007(tmp_path, labels="each", subset="difficult", preprocess="keep")
+        expected = []
+        for number, other in enumerate(("cat", "dog")):
+            picture, (x0, y0, x1, y1), _ = fixtures.scene(number)
+            small = 4 * (x1 - x0) * (y1 - y0) < picture.width * picture.height
+            expected += [f"00000{number}/{other}"] * (other == "cat") + [f"00000{number}/{'dog' if other == 'cat' else 'cat'}"] * small
+        assert found.ids == expected
+
+    def test_difficult_objects_of_a_class_that_counts_keep_their_boxes(self, tmp_path: Path) -> None:
+        fixtures.voc2007(tmp_path)
+        sample = voc2007(tmp_path, split="val", preprocess="keep")[0]
+        assert len(sample.boxes) == 2
+        assert torch.equal(filled(sample.boxes, sample.image.shape[1:]), sample.image.mean(0) > 0.5)
+
+
+class TestFunnyBirds:
+    def test_parts_of_each_pixel_follow_the_image(self, tmp_path: Path) -> None:
+        fixtures.funnybirds(tmp_path)
+        data = funnybirds(tmp_path)
+        for number in range(3):
+            parts, (x0, y0, x1, y1) = data[number].parts, fixtures.scene(number).box
+            assert bool((parts[y0 : y0 + 3, x0:x1] == PART_VALUES["beak"]).all())
+            assert bool((parts[y0 + 3 : y1, x0:x1] == PART_VALUES["wing02"]).all())
+            assert parts[0, :3].tolist() == [BACKGROUND_OBJECT + number] * 2 + [0]
+        doubled = funnybirds(tmp_path, preprocess="fit(size=100)")[0]
+        assert doubled.parts.shape == doubled.mask.shape == (100, 100)
+        assert torch.equal(doubled.mask, (doubled.parts > 0) & (doubled.parts < BACKGROUND_OBJECT))
+
+    def test_versions_are_read_when_they_are_asked_for(self, tmp_path: Path) -> None:
+        fixtures.funnybirds(tmp_path)
+        versions = funnybirds(tmp_path, preprocess="fit(size=32)")[2].interventions
+        assert versions.names == ["background_interventions/0", "body_", "body_beak_wing"]
+        for image, value in ((versions.with_parts(()), 10), (versions.with_parts({"wing", "beak"}), 20), (versions.without_object(0), 30)):
+            assert torch.equal(image, torch.full((3, 32, 32), value / 255))
+        with pytest.raises(SampleError, match="no version 'body_eye'"):
+            versions.with_parts(["eye"])
+        shutil.rmtree(tmp_path / "test_interventions")
+        assert funnybirds(tmp_path)[0].interventions is None
+
+    def test_classes_have_their_parts(self, tmp_path: Path) -> None:
+        fixtures.funnybirds(tmp_path)
+        birds = funnybirds(tmp_path).birds
+        assert [dict(bird.parts)["beak"] for bird in birds] == [0, 1]
+        fixtures.write(tmp_path / "dataset_test.json", '[{"class_idx": 2}]')
+        with pytest.raises(UsageError, match=r"class_idx that classes\.json does not hold"):
+            funnybirds(tmp_path)

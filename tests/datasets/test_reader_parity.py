@@ -18,6 +18,7 @@ from camdbench.datasets.imagenet import imagenet
 from camdbench.datasets.pets import pets
 from camdbench.datasets.samples import Dataset
 from camdbench.datasets.sbd import sbd
+from camdbench.datasets.voc2007 import voc2007
 from camdbench.datasets.voc2012 import voc2012
 
 
@@ -53,6 +54,19 @@ def test_voc2012(tmp_path: Path) -> None:
         assert (expected == 255).any()
         assert np.array_equal(ours[index].void, expected == 255)
     assert len(other) == len(ours.ids)
+
+
+@pytest.mark.parametrize("split", ["test", "val"])
+def test_voc2007(tmp_path: Path, split: str) -> None:
+    fixtures.voc2007(tmp_path)
+    ours = voc2007(tmp_path, split=split, preprocess="keep")
+    other = theirs.VOCDetection(tmp_path, year="2007", image_set=split)
+    assert len(other) == len(ours.ids)
+    for index, (picture, content) in enumerate(other):
+        same_picture(ours, index, picture)
+        own = [item["bndbox"] for item in content["annotation"]["object"] if item["name"] == ours.classes[ours.labels[index]]]
+        stated = [[float(box[edge]) for edge in ("xmin", "ymin", "xmax", "ymax")] for box in own]
+        assert ours[index].file_boxes.numbers.tolist() == stated
 
 
 @pytest.mark.parametrize("split", ["train", "val"])

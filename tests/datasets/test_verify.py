@@ -50,6 +50,11 @@ def test_a_fixture_is_sound_and_rarely_complete(tmp_path: Path, name: str) -> No
         ("kvasir", "train", 6000),
         ("chest_xray", "test", 624),
         ("aerial", "train", 96_000),
+        ("imagenet_s(subset=50)", "val", 752),
+        ("waterbirds", "train", 4795),
+        ("waterbirds", "test", 5794),
+        ("voc2007", "test", 4952),
+        ("funnybirds", "test", 500),
     ],
 )
 def test_the_counts_of_the_publications(tmp_path: Path, spec: str, split: str, images: int) -> None:

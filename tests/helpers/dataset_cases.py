@@ -15,13 +15,18 @@ from helpers.dataset_layouts import (
     cub200,
     flowers102,
     folder,
+    funnybirds,
     hard_imagenet,
     imagenet,
+    imagenet9,
+    imagenet_s,
     kvasir,
     pets,
     sbd,
     unrel,
+    voc2007,
     voc2012,
+    waterbirds,
 )
 
 
@@ -63,5 +68,10 @@ CASES = {
     "chest_xray": Case(chest_xray, "chest_xray", "test", 2, (), "test/*/*.jpeg"),
     "aerial": Case(aerial, "aerial", "test", 2, BOTH, "test/*/*.jpg"),
     "coco": Case(coco, "coco", "all", 3, BOTH, "val2017/*.jpg"),
+    "imagenet_s": Case(imagenet_s, "imagenet_s(subset=50)", "val", 3, BOTH, "ImageNetS50/validation/*/*.JPEG"),
+    "waterbirds": Case(waterbirds, "waterbirds", "test", 2, BOTH, "waterbird_complete95_forest2water2/*/*_1.jpg"),
+    "imagenet9": Case(imagenet9, "imagenet9", "mixed_next", 3, (), "mixed_next/val/*/*.JPEG"),
+    "voc2007": Case(voc2007, "voc2007", "test", 2, ("boxes",), "VOCdevkit/VOC2007/JPEGImages/*.jpg"),
+    "funnybirds": Case(funnybirds, "funnybirds", "test", 3, BOTH, "test/*/*.png"),
     "folder": Case(folder, "folder", "all", 3, BOTH, "images/*/*"),
 }

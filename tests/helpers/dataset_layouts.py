@@ -6,12 +6,16 @@ Every picture has one white rectangle on a dark ground: it is the object, so tha
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
 from scipy.io import savemat
+
+from camdbench.core.imagenet_classes import imagenet_classes
+from camdbench.datasets.folder_layout import read_lines
 
 FISH, SHARK, SKI = "n01443537", "n01484850", "n04228054"
 
@@ -280,3 +284,86 @@ def coco(root: Path) -> None:
         annotations.append({"id": number, "image_id": 7 * number, "category_id": 1 + 17 * (number % 2), "iscrowd": 0} | own)
     content = {"images": images, "annotations": annotations, "categories": [{"id": 18, "name": "dog"}, {"id": 1, "name": "person"}]}
     write(root / "annotations" / "instances_val2017.json", json.dumps(content))
+
+
+def imagenet_s(root: Path) -> None:
+    """The 50 class folders, three images; a segmentation numbers classes by the rank of their folders, another object stands beside."""
+    wnids = sorted([*(item.wnid for item in imagenet_classes()[3:50]), FISH, SHARK, SKI])
+    home = root / "ImageNetS50"
+    for wnid in wnids:
+        (home / "validation" / wnid).mkdir(parents=True, exist_ok=True)
+    for number, wnid in enumerate([FISH, FISH, SKI]):
+        picture, _, mask = scene(number)
+        classes = np.where(mask, wnids.index(wnid) + 1, 0)
+        classes[:2, :3], classes[-1] = 1000, np.where(mask[-1], classes[-1], 300 - number)
+        put(picture, home / "validation" / wnid / f"ILSVRC2012_val_{number + 1:08d}.JPEG")
+        colours = np.stack([classes % 256, classes // 256, 0 * classes], 2).astype(np.uint8)
+        put(Image.fromarray(colours), home / "validation-segmentation" / wnid / f"ILSVRC2012_val_{number + 1:08d}.png")
+
+
+def waterbirds(root: Path, *, birds: bool = True) -> None:
+    """The four images of CUB's layout in four groups, two of them of the test split, with CUB's boxes and segmentations."""
+    cub200(root)
+    home, rows = root / "waterbird_complete95_forest2water2", ["img_id,img_filename,y,split,place,place_filename"]
+    for number, name in enumerate(read_lines(root / "CUB_200_2011" / "images.txt")):
+        file = name.split()[1]
+        put(scene(number).picture, home / file)
+        rows.append(f"{number + 1},{file},{number // 2},{2 if number % 2 else 0},{number % 2},/f/forest/{number}.jpg")
+    write(home / "metadata.csv", "\n".join(rows) + "\n")
+    if not birds:
+        shutil.rmtree(root / "CUB_200_2011")
+        shutil.rmtree(root / "segmentations")
+
+
+def imagenet9(root: Path) -> None:
+    """One image of three of the nine classes, in two variants, and the groups of ImageNet's classes."""
+    names = ["dog", "bird", "vehicle", "reptile", "carnivore", "insect", "instrument", "primate", "fish"]
+    for variant in ("original", "mixed_next"):
+        for label, name in enumerate(names):
+            (root / variant / "val" / f"{label:02d}_{name}").mkdir(parents=True, exist_ok=True)
+            if label in (0, 4, 8):
+                put(scene(label).picture, root / variant / "val" / f"{label:02d}_{name}" / f"n{label}_1.JPEG")
+    write(root / "in_to_in9.json", json.dumps({str(index): index % 10 - 1 for index in range(1000)}))
+
+
+def voc2007(root: Path) -> None:
+    """Three images: a dog with a small cat, a cat with a difficult dog, two people of whom one is difficult."""
+    home = root / "VOCdevkit" / "VOC2007"
+    others = [("cat", (1, 1, 4, 3), 0), ("dog", (1, 1, 3, 3), 1), None]
+    for number, (label, other) in enumerate(zip(["dog", "cat", "person"], others, strict=True)):
+        picture, (x0, y0, x1, y1), _ = scene(number)
+        put(picture, home / "JPEGImages" / f"{number:06d}.jpg")
+        middle = (y0 + y1) // 2
+        halves = [((x0 + 1, y0 + 1, x1, middle), 0), ((x0 + 1, middle + 1, x1, y1), 1)]
+        own = [((x0 + 1, y0 + 1, x1, y1), 0)] if other else halves
+        objects = [(label, *one) for one in own] + ([other] if other else [])
+        sizes = f"<size><width>{picture.width}</width><height>{picture.height}</height><depth>3</depth></size>"
+        write(home / "Annotations" / f"{number:06d}.xml", f"<annotation>{sizes}{''.join(map(_difficult_object, objects))}</annotation>")
+    write(home / "ImageSets" / "Main" / "test.txt", "000000\n000001\n")
+    write(home / "ImageSets" / "Main" / "val.txt", "000002\n")
+
+
+def _difficult_object(given: tuple[str, tuple[int, ...], int]) -> str:
+    name, box, difficult = given
+    inside = "".join(f"<{edge}>{value}</{edge}>" for edge, value in zip(("xmin", "ymin", "xmax", "ymax"), box, strict=True))
+    return f"<object><name>{name}</name><difficult>{difficult}</difficult><bndbox>{inside}</bndbox></object>"
+
+
+def funnybirds(root: Path) -> None:
+    """Two classes of two test images: the rectangle is beak above and wing below, an object of the background lies in a corner."""
+    parts = {"beak": 1, "eye": 0, "foot": 2, "tail": 3, "wing": 1}
+    write(root / "classes.json", json.dumps([{"class_idx": 1, "parts": parts}, {"class_idx": 0, "parts": parts | {"beak": 0}}]))
+    write(root / "parts.json", json.dumps({name: [] for name in parts}))
+    write(root / "dataset_test.json", json.dumps([{"class_idx": label} for label in (0, 0, 1)]))
+    for number, label in enumerate((0, 0, 1)):
+        picture, (x0, y0, x1, y1), mask = scene(number)
+        colours = np.zeros((*mask.shape, 4), dtype=np.uint8)
+        colours[..., 3] = 255
+        colours[y0:y1, x0:x1, :3] = (0, 255, 2)
+        colours[y0 : y0 + 3, x0:x1, :3] = (255, 255, 0)
+        colours[0, :2, :3] = 204 + number
+        name = f"{label}/{number:06d}"
+        put(picture.convert("RGBA"), root / "test" / f"{name}.png")
+        put(Image.fromarray(colours), root / "test_part_map" / f"{name}.png")
+        for version, value in (("body_", 10), ("body_beak_wing", 20), ("background_interventions/0", 30)):
+            put(Image.new("RGBA", picture.size, (value, value, value, 255)), root / "test_interventions" / name / f"{version}.png")

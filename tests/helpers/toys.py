@@ -116,7 +116,9 @@ def toy_batch(count: int = 4, seed: int = 1, size: tuple[int, int] = SIZE) -> Ba
     masks = torch.zeros(count, *size, dtype=torch.bool)
     masks[:, 2:9, 3:6] = True
     labels = torch.arange(count) % CLASSES
-    return Batch(tuple(f"image-{index}" for index in range(count)), images, labels, boxes, masks)
+    cells = (labels[:, None] + torch.tensor([1, 0, 2, 3])) % CLASSES  # of 2 x 2, the label's in the upper right
+    cells[1::2, 2] = labels[1::2]  # and in every other image also in the lower left
+    return Batch(tuple(f"image-{index}" for index in range(count)), images, labels, boxes, masks, cells=cells)
 
 
 class ToyData:
@@ -144,4 +146,5 @@ def reordered(batch: Batch, order: list[int]) -> Batch:
     """The same samples in another order."""
     boxes = None if batch.boxes is None else tuple(batch.boxes[index] for index in order)
     masks = None if batch.masks is None else batch.masks[order]
-    return Batch(tuple(batch.ids[index] for index in order), batch.images[order], batch.labels[order], boxes, masks)
+    cells = None if batch.cells is None else batch.cells[order]
+    return Batch(tuple(batch.ids[index] for index in order), batch.images[order], batch.labels[order], boxes, masks, cells=cells)

@@ -112,6 +112,7 @@ class MetricInputs:
         labels: (B,) ground-truth classes, -1 if unknown; default: all unknown.
         present: (B, C) bool, classes that each image shows, for data with several.
         class_masks: (B, C, H, W) bool, mask of each class.
+        cells: (B, n * n) int64, classes of the cells of mosaics, row by row.
         ids: B names of the images, which random numbers depend on; default: their positions.
         seed: seed of metrics that draw random numbers.
         explainer: explains other versions of the images.
@@ -148,12 +149,13 @@ class MetricInputs:
         explained: Callable[[Tensor, Tensor], Tensor] | None = None,
         file_boxes: tuple[FileBoxes, ...] | None = None,
         reference: Reference | None = None,
+        cells: Tensor | None = None,
     ) -> None:
         self.classifier, self.images, self.targets = classifier, images, targets
         self.raw, self.boxes, self.masks, self.present, self.class_masks, self.seed = raw, boxes, masks, present, class_masks, seed
         self.labels = torch.full_like(targets, -1) if labels is None else labels
         self.ids = tuple(map(str, range(len(images)))) if ids is None else tuple(ids)
-        self.file_boxes, self.reference = file_boxes, reference
+        self.file_boxes, self.reference, self.cells = file_boxes, reference, cells
         self._saliency, self._logits, self._features = saliency, logits, features
         self._explainer, self._versions, self._others, self._shared = explainer, versions, others, shared
         self._cached: dict[Hashable, Any] = {}
