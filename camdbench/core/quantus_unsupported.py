@@ -14,7 +14,7 @@ UNSUPPORTED = {
     "quantus:Consistency": "the value is a fraction of the other images of the batch",
     "quantus:Sufficiency": "the value is a fraction of the other images of the batch",
     "quantus:BatchSufficiency": "the value is a fraction of the other images of the batch",
-    "quantus:Focus": "the cells have their classes in the data set here; use focus with --dataset 'grid(…, mosaic=\\"focus\\")'",
+    "quantus:Focus": "the cells have their classes in the data set here; use focus with --dataset 'grid(…, mosaic=\"focus\")'",
     "quantus:Completeness": "tests two floats for exact equality, which never holds; use completeness",
     "quantus:NonSensitivity": "makes one pass per pixel, 50,176 at 224 x 224; use non_sensitivity",
     "quantus:Monotonicity": "Quantus 0.6 never shows the image: it replaces reference values by themselves; use monotonicity",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from torch import Tensor
 
-from camdbench.core.errors import CamdbenchError, NotApplicable, UsageError
+from camdbench.core.errors import CamdbenchError, UsageError
 from camdbench.core.registries import dataset_facts
 from camdbench.core.spec import Spec
 from camdbench.datasets.class_order import InNetworkOrder
