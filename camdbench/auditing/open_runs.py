@@ -88,6 +88,14 @@ class AuditedRuns:
         """Specs of the metrics of maps with a direction, of which every network has values."""
         return tuple(name for name in self._of_every_network("metric") if metric_fact(name, "higher_is_better", self.about) is not None)
 
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """Specs of explainers and metrics of maps of which a network has no values."""
+        keys = self.pooled.cells.keys
+        maps = keys[keys["explainer"] != _NONE]
+        kept = {"explainer": self.explainers, "metric": self._of_every_network("metric")}
+        return tuple(name for kind, own in kept.items() for name in maps[kind].unique() if name not in own)
+
     def _of_every_network(self, kind: str) -> tuple[str, ...]:
         keys = self.pooled.cells.keys
         maps = keys[keys["explainer"] != _NONE]

@@ -49,6 +49,8 @@ def test_runs_with_other_explainers_and_networks_are_joined(run: Path, tmp_path:
     assert not np.isnan(joined.values("ad")).any()
     alone = open_runs([run, tmp_path / MODELS[0]])  # the other network lacks it
     assert alone.explainers == open_runs([run]).explainers
+    assert alone.left_out == ("layercam",)
+    assert joined.left_out == ()
     with pytest.raises(UsageError, match=r"both have gradcam × .* give runs of the same data and images, in which each cell occurs once"):
         open_runs([run, run])
 
