@@ -86,7 +86,7 @@ def tracking(moved: Movement, drawn: Resamples) -> tuple[np.ndarray, np.ndarray]
     else:
         parts = _with_seeds(moved, drawn.images, drawn.networks)
     both, maps, truth = parts
-    known = truth > 1e-20  # a constant truth has rounding only
+    known = truth > np.maximum(1e-20, 1e-12 * truth[:1])  # a constant truth has rounding only
     square = np.sqrt(maps * truth)
     t = np.divide(both, square, out=np.where(known, 0.0, np.nan), where=known & (square > 0))
     return np.clip(t, -1, 1), np.divide(both, truth, out=np.full(both.shape, np.nan), where=known)
@@ -95,16 +95,16 @@ def tracking(moved: Movement, drawn: Resamples) -> tuple[np.ndarray, np.ndarray]
 def _with_seeds(moved: Movement, images: np.ndarray, networks: np.ndarray) -> list[np.ndarray]:
     """Sums (R, E) of products, of squares of maps and of squares of truth, centred over the drawn networks."""
     shape = moved.maps.shape
-    flat = [part.reshape(shape[0], -1) for part in (moved.defined.astype(np.float64), moved.maps, moved.truth)]
+    flat = [part.reshape(shape[0], shape[1] * shape[2]) for part in (moved.defined.astype(np.float64), moved.maps, moved.truth)]
     products = [flat[1] * flat[2], flat[1] ** 2, flat[2] ** 2]
     found = [np.empty((len(images), shape[1])) for _ in products]
-    step = max(1, 2**23 // flat[0].shape[1] // 6)
+    step = max(1, 2**23 // max(1, 6 * flat[0].shape[1]))
     for start in range(0, len(images), step):
         own = slice(start, start + step)
         count, maps, truth = (networks[own] @ part for part in flat)
         count = np.maximum(count, 1)
         for place, (product, (a, b)) in enumerate(zip(products, ((maps, truth), (maps, maps), (truth, truth)), strict=True)):
-            sums = (networks[own] @ product - a * b / count).reshape(-1, *shape[1:])
+            sums = (networks[own] @ product - a * b / count).reshape(len(count), *shape[1:])
             sums = sums if place == 0 else np.maximum(sums, 0.0)
             found[place][own] = np.einsum("ren,rn->re", sums, images[own])
     return found

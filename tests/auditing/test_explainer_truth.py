@@ -69,6 +69,17 @@ def test_tracking_is_pearsons_correlation_of_the_centred_shares_of_copied_images
         assert slope[row, 3] == pytest.approx(stats.linregress(dr, ds).slope, abs=1e-6)
 
 
+def test_a_resample_of_one_network_alone_has_no_tracking():
+    drawn = draw_resamples(N, 200, recipes=["x"] * M)
+    assert drawn.networks is not None
+    alone = drawn.networks.max(1) == M
+    assert alone.any()
+    t, slope = tracking(movement(S, R), drawn)
+    assert np.isnan(t[alone]).all()
+    assert np.isnan(slope[alone]).all()
+    assert not np.isnan(t[~alone]).any()
+
+
 def test_undefined_shares_are_left_out_one_by_one():
     gaps = S.copy()
     gaps[0, 1, :5], gaps[1:, 1, 5] = np.nan, np.nan  # image 5 is left with one network, which shows no movement

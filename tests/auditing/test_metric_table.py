@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from camdbench.auditing.explainer_truth import movement, share_errors, tracking
+from camdbench.auditing.explainer_truth import movement, same_explainers, share_errors, tracking
 from camdbench.auditing.metric_table import METRIC_COLUMNS, Audited, metric_table
 from camdbench.auditing.metric_truth import TruthInputs
 from camdbench.auditing.resampling import draw_resamples
@@ -120,3 +120,23 @@ def test_inputs_without_a_conclusion_say_why(values, truths, about, reasons):
     found = metric_table({"q": values}, about, truths, resamples=20, resample=("images", "explainers", "seeds"))
     assert set(found["reason"]) == reasons
     assert (found.loc[found["reason"] != "", "conclusion"].str.split(",").str[0] == "open").all()
+
+
+@pytest.mark.parametrize("shape", [(1, 0, 0), (2, 1, 1), (3, 2, 0), (1, 2, 2), (3, 6, 2), (2, 6, 9)])
+def test_small_and_sparse_tables_have_a_tau_or_a_reason(shape):
+    networks, explainers, images = shape
+    for rate in (0.0, 0.5, 1.0):
+        share, own, cells = (np.where(RNG.random(shape) < rate, np.nan, RNG.random(shape)) for _ in range(3))
+        true = np.where(RNG.random((networks, images)) < rate, np.nan, RNG.random((networks, images)))
+        names = [f"e{place}" for place in range(explainers)]
+        about = Audited(
+            explainers=names,
+            networks=[f"n{place}" for place in range(networks)],
+            sets=["real"] * explainers,
+            same_as=same_explainers(names, share),
+            recipes=["one"] * networks,
+        )
+        truths = TruthInputs(share_map=share, share_true={"logit": true}, halves=np.stack([true, true]), cell_spearman=cells)
+        found = metric_table({"q": own}, about, truths, resamples=5, resample=("images", "explainers", "seeds"))
+        assert ((found["tau"].abs() <= 1) | (found["reason"] != "")).all()
+        assert (found["tau"].notna() | (found["conclusion"] == "open")).all()
