@@ -20,6 +20,7 @@ from camdbench.tables.cell_values import STATUSES, Cells
 from camdbench.tables.load import load_rows, load_run
 from camdbench.tables.load_cells import load_cells
 from camdbench.tables.pool import NotPooled, Pooled, load_pooled
+from camdbench.tables.seed_groups import seeded_network
 from camdbench.tables.summary import is_control_of, metric_fact
 
 if TYPE_CHECKING:
@@ -75,8 +76,8 @@ class AuditedRuns:
 
     @property
     def recipes(self) -> tuple[str, ...]:
-        """Training recipe of each network, by which seeds are grouped: from its record, else its name."""
-        return tuple(str(self.about["models"][name].get("training", {}).get("recipe", name)) for name in self.models)
+        """Training recipe of each network; networks of one recipe differ in their seed alone."""
+        return tuple(seeded_network(name, self.about["models"][name]).recipe for name in self.models)
 
     @cached_property
     def explainers(self) -> tuple[str, ...]:
