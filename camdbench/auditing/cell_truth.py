@@ -1,6 +1,6 @@
 """Cell truth, a second opinion: Shapley values of the cells of a grid, whose absent cells come from another image.
 
-Cells join one by one in random orders, each order followed by its reverse (antithetic sampling: Mitchell et al. 2022, arXiv:2104.12199).
+Cells join one by one in random orders, each order followed by its reverse (antithetic sampling; doi:10.3390/appliedmath3040049).
 The seams between two images are not of the data's law, so this is another game than that of object and background.
 """
 
