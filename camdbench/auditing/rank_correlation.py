@@ -24,33 +24,18 @@ def mid_ranks(values: np.ndarray, axis: int = 0) -> np.ndarray:
     return np.where(missing, np.nan, ranks)
 
 
-def pearson(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Pearson correlation of the rows of a and b (K, N), without NaN; NaN if a row is constant.
-
-    >>> pearson(np.array([[1.0, 2.0, 3.0]]), np.array([[1.0, 1.0, 1.0]])).tolist()
-    [nan]
-    """
-    constant = (np.ptp(a, axis=-1) == 0) | (np.ptp(b, axis=-1) == 0) if a.shape[-1] else np.ones(a.shape[:-1], dtype=bool)
-    a, b = (values - values.sum(-1, keepdims=True) / max(1, values.shape[-1]) for values in (a, b))
-    square = (a**2).sum(-1) * (b**2).sum(-1)
-    found = np.divide((a * b).sum(-1), np.sqrt(square), out=np.full(square.shape, np.nan), where=(square > 0) & ~constant)
-    return np.clip(found, -1, 1)
-
-
 def spearman_rows(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Spearman correlations (K,) of K pairs of rows (K, N), each over the columns where both are defined; NaN if undefined.
+    """Spearman correlations (K,) of K pairs of rows (K, N), each over the columns where both are defined; NaN if one is constant there.
 
     >>> spearman_rows(np.array([[1.0, 2.0, np.nan, 4.0]]), np.array([[1.0, 3.0, 0.0, 2.0]])).tolist()
     [0.5]
     """
     missing = np.isnan(a) | np.isnan(b)
-    if not missing.any():
-        return pearson(mid_ranks(a, 1), mid_ranks(b, 1))
-    found = np.empty(len(a))
-    for row, (first, second, lost) in enumerate(zip(a, b, missing, strict=True)):
-        both = np.stack([first[~lost], second[~lost]])
-        found[row] = pearson(*mid_ranks(both, 1)[:, None])[0]
-    return found
+    centre = ((~missing).sum(1, keepdims=True) + 1) / 2  # the mean rank, exactly
+    moved = [np.where(missing, 0.0, mid_ranks(np.where(missing, np.nan, part), 1) - centre) for part in (a, b)]
+    square = (moved[0] ** 2).sum(1) * (moved[1] ** 2).sum(1)
+    found = np.divide((moved[0] * moved[1]).sum(1), np.sqrt(square), out=np.full(len(square), np.nan), where=square > 0)
+    return np.clip(found, -1, 1)
 
 
 def mean_defined(values: np.ndarray) -> float:
