@@ -13,7 +13,8 @@ from camdbench.reporting.subplot_grid import NORMAL, SMALL, WIDTHS, legend_below
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_ROW = 0.17  # inches of a metric
+_ROW = 0.17  # inches of a metric, and of a line of the legend
+_ACROSS = 4  # names in a line of the legend
 _LEAST = 3.4  # inches of the subplots
 _LEVELS = ("tracking", "error", "cells")  # the first that has values is drawn
 
@@ -32,7 +33,8 @@ def audit_figure(explainers: pd.DataFrame, metrics: pd.DataFrame) -> Figure:
     from matplotlib.figure import Figure
 
     shown = _shown_metrics(metrics)
-    figure = Figure(figsize=(WIDTHS["screen"][1], max(_LEAST, 0.9 + _ROW * len(shown))), layout="constrained")
+    below = _ROW * (explainers["explainer"].nunique() // _ACROSS + 1) if len(explainers) else 0.0
+    figure = Figure(figsize=(WIDTHS["screen"][1], below + max(_LEAST, 0.9 + _ROW * len(shown))), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(1, 1.15))
     for place in (left, right):
         place.tick_params(labelsize=SMALL)
