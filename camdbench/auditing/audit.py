@@ -175,7 +175,7 @@ def _record(runs: AuditedRuns, options: AuditOptions, others: dict[str, list[Aud
     """Everything on which the files depend."""
     named = {name: [fingerprint(folder) for own in opened for folder in own.pooled.folders] for name, opened in others.items()}
     return {
-        "runs": {folder.name: fingerprint(folder) for folder in runs.pooled.folders},
+        "runs": [[folder.name, fingerprint(folder)] for folder in runs.pooled.folders],
         **{name: hashes for name, hashes in named.items() if hashes},
         "options": {**vars(options), "players": list(options.players), "resample": list(options.resample)},
         "explainers": list(runs.explainers),
@@ -283,6 +283,8 @@ def _notes(runs: AuditedRuns, options: AuditOptions, audited: Audited, measured:
     ]
     if equal:
         notes.append(f"Equal on every image, counted once: {', '.join(equal)}.")
+    if left := runs.left_out:
+        notes.append(f"Left out, as a network lacks them: {', '.join(left)}.")
     if measured is not None:
         intervals = f"intervals: 95 %, {options.resamples} resamples of {' and '.join(options.resample)}"
         notes.append(f"Score {options.objective}, {options.draws} draws, seed {options.seed}; {intervals}.")

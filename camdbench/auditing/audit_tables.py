@@ -114,7 +114,7 @@ def _metrics(metrics: pd.DataFrame, tables: AuditTables) -> Table:
     for metric in main.index:
         line = main.loc[metric]
         taus = [_number(*(lines[name].loc[metric, key] for key in ("tau", "tau_low", "tau_high"))) for name in levels]
-        above = " ".join(_digits(100 * line[f"above_{name}"], 0) for name in _CONTROLS)
+        above = " ".join(_digits(100 * line[f"above_{name}"], 0) or "–" for name in _CONTROLS)
         rows.append((Cell(str(metric)), *taus, Cell(above), _number(line["alpha"]), Cell(str(line["conclusion"]))))
     return Table(_HEADS["metrics"], columns, (Section(tuple(rows)),), (*_MEANING, *_footnote(own, levels), *tables.notes))
 

@@ -100,6 +100,10 @@ class Passes:
         """The games that are played."""
         return ("draws", "cells") if self.cells else ("draws",)
 
+    def shape(self, game: Game) -> tuple[int, int]:
+        """Shape of the logits of one image, without the classes."""
+        return (self.draws, 2 ** len(self.players)) if game == "draws" else (ORDERS, self.cells**2 + 1)
+
     def of(self, game: Game, classifiers: Sequence[Classifier], data: Shortcuts, indices: Sequence[int]) -> Sequence[np.ndarray]:
         """Logits of a game with each network; images of draws are rendered once for all of them."""
         if game == "draws":
@@ -130,7 +134,10 @@ def measure(
     jobs: list[tuple[Game, int, str]] = [
         (game, chunk, model) for game in passes.games() for chunk in range(len(starts)) for model in runs.models
     ]
-    held = {job: folder.read_logits(job[0], job[2], job[1]) for job in jobs}
+    sizes = [len(images.indices[start : start + CHUNK]) for start in starts]
+    held = {
+        (game, chunk, model): folder.read_logits(game, model, chunk, (sizes[chunk], *passes.shape(game))) for game, chunk, model in jobs
+    }
     lacking = [job for job in jobs if held[job] is None]
     progress.start(folder.root, len(jobs), len(jobs) - len(lacking))
     with ExitStack() as stack:

@@ -20,6 +20,7 @@ from camdbench.tables.cell_values import STATUSES, Cells
 from camdbench.tables.load import load_rows, load_run
 from camdbench.tables.load_cells import load_cells
 from camdbench.tables.pool import NotPooled, Pooled, load_pooled
+from camdbench.tables.seed_groups import seeded_network
 from camdbench.tables.summary import is_control_of, metric_fact
 
 if TYPE_CHECKING:
@@ -75,8 +76,8 @@ class AuditedRuns:
 
     @property
     def recipes(self) -> tuple[str, ...]:
-        """Training recipe of each network, by which seeds are grouped: from its record, else its name."""
-        return tuple(str(self.about["models"][name].get("training", {}).get("recipe", name)) for name in self.models)
+        """Training recipe of each network; networks of one recipe differ in their seed alone."""
+        return tuple(seeded_network(name, self.about["models"][name]).recipe for name in self.models)
 
     @cached_property
     def explainers(self) -> tuple[str, ...]:
@@ -87,6 +88,14 @@ class AuditedRuns:
     def metrics(self) -> tuple[str, ...]:
         """Specs of the metrics of maps with a direction, of which every network has values."""
         return tuple(name for name in self._of_every_network("metric") if metric_fact(name, "higher_is_better", self.about) is not None)
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """Specs of explainers and metrics of maps of which a network has no values."""
+        keys = self.pooled.cells.keys
+        maps = keys[keys["explainer"] != _NONE]
+        kept = {"explainer": self.explainers, "metric": self._of_every_network("metric")}
+        return tuple(name for kind, own in kept.items() for name in maps[kind].unique() if name not in own)
 
     def _of_every_network(self, kind: str) -> tuple[str, ...]:
         keys = self.pooled.cells.keys

@@ -72,11 +72,11 @@ class AuditFolder:
         """The file of the logits of a game on a chunk of images."""
         return self.root / "logits" / f"model={quote(model, safe='')}" / f"{kind}-{chunk:05d}.safetensors"
 
-    def read_logits(self, kind: Game, model: str, chunk: int) -> np.ndarray | None:
-        """Read the logits of a game on a chunk; None if they are not there.
+    def read_logits(self, kind: Game, model: str, chunk: int, shape: tuple[int, ...]) -> np.ndarray | None:
+        """Read the logits (*shape, C) of a game on a chunk; None if they are not there.
 
         Raises:
-            CamdbenchError: the file is damaged.
+            CamdbenchError: the file is damaged, or holds logits of another shape.
         """
         from safetensors.numpy import load
 
@@ -84,7 +84,10 @@ class AuditFolder:
         if not file.is_file():
             return None
         with reading(file, fix=_FIX, error=CamdbenchError):
-            return load(file.read_bytes())["logits"]
+            found = load(file.read_bytes())["logits"]
+            if found.shape[:-1] != shape or found.dtype != np.float32:
+                raise ValueError(f"logits {found.dtype} of shape {found.shape}, not float32 of {(*shape, 'C')}")
+            return found
 
     def write_logits(self, kind: Game, model: str, chunk: int, logits: np.ndarray) -> None:
         """Write the logits of a game on a chunk as float32, in which networks state them.

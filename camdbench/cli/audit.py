@@ -121,7 +121,7 @@ def command(
         minor=minor,
         disruptive=disruptive,
         device=device,
-        progress=False if quiet else None,
+        progress=not quiet,
     )
     show(audit_tables(tables), _listed(tables), "json" if as_json else "table", notes_last=True)
     if not quiet:

@@ -13,7 +13,8 @@ from camdbench.reporting.subplot_grid import NORMAL, SMALL, WIDTHS, legend_below
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_ROW = 0.17  # inches of a metric
+_ROW = 0.17  # inches of a metric, and of a line of the legend
+_ACROSS = 4  # names in a line of the legend
 _LEAST = 3.4  # inches of the subplots
 _LEVELS = ("tracking", "error", "cells")  # the first that has values is drawn
 
@@ -32,7 +33,8 @@ def audit_figure(explainers: pd.DataFrame, metrics: pd.DataFrame) -> Figure:
     from matplotlib.figure import Figure
 
     shown = _shown_metrics(metrics)
-    figure = Figure(figsize=(WIDTHS["screen"][1], max(_LEAST, 0.9 + _ROW * len(shown))), layout="constrained")
+    below = _ROW * (explainers["explainer"].nunique() // _ACROSS + 1) if len(explainers) else 0.0
+    figure = Figure(figsize=(WIDTHS["screen"][1], below + max(_LEAST, 0.9 + _ROW * len(shown))), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(1, 1.15))
     for place in (left, right):
         place.tick_params(labelsize=SMALL)
@@ -72,7 +74,7 @@ def _shown_metrics(metrics: pd.DataFrame) -> pd.DataFrame:
     whole = "*" if (metrics["model"] == "*").any() else metrics["model"].iloc[0]
     own = metrics[(metrics["model"] == whole) & (metrics["set"] == "real") & metrics["tau"].notna()]
     truth = next((name for name in _LEVELS if name in set(own["truth"])), "")
-    return own[own["truth"] == truth].sort_values("tau", ascending=False, kind="stable")
+    return own[own["truth"] == truth].fillna({"fooled_by": ""}).sort_values("tau", ascending=False, kind="stable")
 
 
 def _draw_taus(place: Any, shown: pd.DataFrame) -> None:
@@ -84,9 +86,8 @@ def _draw_taus(place: Any, shown: pd.DataFrame) -> None:
         place.text(ceiling, 0, " ceiling ", transform=place.get_xaxis_transform(), ha="right", va="bottom", fontsize=SMALL, color=CONTROL)
     place.axvline(0, color=CONTROL, lw=0.8, zorder=1)
     for row, line in enumerate(shown.itertuples()):
-        fooled = line.fooled_by not in ("", None)
         place.plot([line.tau_low, line.tau_high], [row, row], color=SERIES[0], lw=1, solid_capstyle="butt")
-        place.plot([line.tau], [row], "o", ms=4.5, color=SERIES[0], mfc="white" if fooled else SERIES[0])
+        place.plot([line.tau], [row], "o", ms=4.5, color=SERIES[0], mfc="white" if line.fooled_by else SERIES[0])
     name_rows(place, [str(name) for name in shown["metric"]] if len(shown) else [], [False] * len(shown))
     place.set_xlim(-1.03, 1.03)
     place.set_xlabel(f"Kendall's tau with {truth or 'the'} truth, 95 % interval; hollow: a control beats every explainer", fontsize=SMALL)

@@ -45,7 +45,7 @@ def seeded_cells(runs: Sequence[str | Path]) -> Cells:
     found = list[tuple[SeededNetwork, Cells]]()
     for run in runs:
         cells = load_cells(run)
-        networks = {name: _network(name, facts) for name, facts in load_run(run)["models"].items()}
+        networks = {name: seeded_network(name, facts) for name, facts in load_run(run)["models"].items()}
         models = cells.keys["model"]
         found += [(networks[name], cells.select((models == name).to_numpy())) for name in models.unique() if name in networks]
     families = _families([network for network, _ in found])
@@ -73,7 +73,8 @@ def _once(cells: Cells) -> Cells:
     return cells.select(~cells.keys.duplicated().to_numpy())
 
 
-def _network(name: str, facts: dict[str, object]) -> SeededNetwork:
+def seeded_network(name: str, facts: dict[str, object]) -> SeededNetwork:
+    """Recipe and seed of a model, from its training record, else from its name."""
     weights = str(facts.get("weights_hash", name))
     training = facts.get("training")
     if isinstance(training, dict):

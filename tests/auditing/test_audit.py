@@ -13,16 +13,22 @@ import pandas as pd
 import pytest
 import torch
 from helpers.audited_runs import MODELS
+from safetensors.torch import load_file, save_file
+from scipy.stats import spearmanr
 
 import camdbench
 from camdbench.auditing import measured
 from camdbench.auditing.audit_tables import audit_tables
+from camdbench.auditing.cell_truth import measure_cell_truth
 from camdbench.auditing.truth import measure_truth
 from camdbench.auditing.truth_files import AuditFolder, Game
 from camdbench.cli.main import run_cli
 from camdbench.datasets.samples import Dataset
 from camdbench.datasets.shortcuts.dataset import shortcuts
+from camdbench.functional.normalise import upsample
 from camdbench.models.classifier import Classifier
+from camdbench.runner.run_directory import PartKey, part_file
+from camdbench.runner.saved_maps import pack, unpack
 from camdbench.tables.render import to_markdown
 
 QUICK = ("--draws", "4", "--resamples", "20", "--device", "cpu", "-q")
@@ -144,12 +150,30 @@ def test_reliability_alone_needs_rows_of_any_data(run: Path, tmp_path: Path, cap
     assert {line["order"] for line in listed if line["table"] == "agreement"} == {1.0}  # the same values
 
 
+def test_cells_and_three_players(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--players", "shape,material,background", "--cells", "2", "--json", "--out", str(tmp_path / "audit")]
+    assert run_cli(["audit", str(run), *QUICK, *words]) == 0
+    listed = json.loads(capsys.readouterr().out)
+    assert {line["table"] for line in listed} == {"networks", "explainers", "metrics"}
+    assert {line["truth"] for line in listed if line["table"] == "metrics"} == {"tracking", "error", "cells"}
+    assert all(0 <= line["cell_share"] <= 1 for line in listed if line["table"] == "networks")
+    truth = pd.read_parquet(tmp_path / "audit" / "truth.parquet")
+    phi = truth[["phi_shape", "phi_material", "phi_background"]].sum(axis=1)
+    np.testing.assert_allclose(phi, truth["v_all"] - truth["v_none"], rtol=0, atol=1e-9)
+    data, explainers = shortcuts(size=32, classes=2, split="val"), pd.read_csv(tmp_path / "audit" / "explainers.csv")
+    own = truth[truth["model"] == MODELS[0]]
+    cells = measure_cell_truth(camdbench.load_classifier(MODELS[0]), data, range(4), own["target"].tolist(), cells=2)
+    raw = unpack(load_file(part_file(run, "maps", PartKey(MODELS[0], "gradcampp", 0))))
+    expected = []
+    for image in range(4):
+        whole = upsample(raw[image][None], (32, 32))[0]
+        means = whole.reshape(2, 16, 2, 16).mean((1, 3)).flatten().numpy()
+        expected.append(spearmanr(means, cells.phi[image].ravel()).statistic)
+    found = explainers.set_index(["model", "explainer"]).loc[(MODELS[0], "gradcampp"), "cell_spearman"]
+    assert found == pytest.approx(np.mean(expected), abs=1e-6)
+
+
 def test_missing_values_are_counted_with_exit_code_3(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from safetensors.torch import load_file, save_file
-
-    from camdbench.runner.run_directory import PartKey, part_file
-    from camdbench.runner.saved_maps import pack, unpack
-
     broken = tmp_path / "broken"
     shutil.copytree(run, broken)
     file = part_file(broken, "rows", PartKey(MODELS[0], "gradcam", 0))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,9 @@ def test_values_are_those_of_the_rows_turned_so_that_more_is_better(run: Path) -
                 np.testing.assert_array_equal(own[m, e], expected)
     assert runs.targets(MODELS[1]).tolist() == [rows.loc[(MODELS[1], "gradcam", image, "ad"), "target"] for image in runs.images]
     assert missing_values(runs) == []
+    assert runs.recipes == tuple(MODELS)
+    seeds = replace(runs, pooled=runs.pooled._replace(about={"models": {"a-s0": {}, "a-s1": {}}}), records=({"models": ["a-s0", "a-s1"]},))
+    assert seeds.recipes == ("a", "a")
     with runs.open_model(MODELS[1], device="cpu") as classifier:
         assert classifier.weights_hash() == runs.about["models"][MODELS[1]]["weights_hash"]
 
@@ -49,6 +53,8 @@ def test_runs_with_other_explainers_and_networks_are_joined(run: Path, tmp_path:
     assert not np.isnan(joined.values("ad")).any()
     alone = open_runs([run, tmp_path / MODELS[0]])  # the other network lacks it
     assert alone.explainers == open_runs([run]).explainers
+    assert alone.left_out == ("layercam",)
+    assert joined.left_out == ()
     with pytest.raises(UsageError, match=r"both have gradcam × .* give runs of the same data and images, in which each cell occurs once"):
         open_runs([run, run])
 

@@ -31,14 +31,16 @@ def test_damaged_and_unwritable_files_are_named(tmp_path: Path) -> None:
     folder = AuditFolder(tmp_path / "audit")
     folder.claim({})
     logits = np.arange(12, dtype=np.float32).reshape(1, 1, 4, 3)
-    assert folder.read_logits("draws", "a/b", 0) is None
+    assert folder.read_logits("draws", "a/b", 0, (1, 1, 4)) is None
     folder.write_logits("draws", "a/b", 0, logits)
-    found = folder.read_logits("draws", "a/b", 0)
+    found = folder.read_logits("draws", "a/b", 0, (1, 1, 4))
     assert found is not None
     np.testing.assert_array_equal(found, logits)
+    with pytest.raises(CamdbenchError, match=r"draws-00000\.safetensors: damaged \(logits float32 of shape \(1, 1, 4, 3\)"):
+        folder.read_logits("draws", "a/b", 0, (2, 1, 4))
     folder.logits_file("draws", "a/b", 0).write_bytes(b"x")
     with pytest.raises(CamdbenchError, match=r"draws-00000\.safetensors: damaged .* delete it and run the same command again"):
-        folder.read_logits("draws", "a/b", 0)
+        folder.read_logits("draws", "a/b", 0, (1, 1, 4))
     (tmp_path / "audit" / "audit.json").write_text("{")
     with pytest.raises(CamdbenchError, match=r"audit\.json: damaged"):
         folder.claim({})

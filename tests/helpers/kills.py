@@ -1,6 +1,6 @@
 """Commands killed (-9) at random moments and resumed: the end is that of an undisturbed one.
 
-`python tests/helpers/kills.py 100` kills each of run, score, train and reproduce 25 times; a second number is the seed.
+`python tests/helpers/kills.py 100` kills each of run, score, train, reproduce and audit 20 times; a second number is the seed.
 """
 
 from __future__ import annotations
@@ -108,6 +108,13 @@ def result_of_reproduction(out: Path) -> dict[str, Any]:
     return found | {path.name: load_rows(path).to_csv(index=False) for path in sorted(out.glob("runs/*"))}
 
 
+def result_of_audit(out: Path) -> dict[str, Any]:
+    """All files of an audit, as bytes, and its record without the revision, which may change between sessions."""
+    files = {str(path.relative_to(out)): path.read_bytes() for path in sorted(out.rglob("[!.]*")) if path.is_file()}
+    record = json.loads(files.pop("audit.json"))
+    return {**files, "record": {name: own for name, own in record.items() if name != "revision"}}
+
+
 CASES = (
     Case(
         "run",
@@ -121,6 +128,7 @@ CASES = (
         ("reproduce", "mine.yaml", "--train", "-q", "--limit", "8", "--device", "cpu", "--out", "out"),
         result_of_reproduction,
     ),
+    Case("audit", ("audit", "maps", "-q", "--draws", "8", "--resamples", "20", "--device", "cpu", "--out", "out"), result_of_audit),
 )
 
 

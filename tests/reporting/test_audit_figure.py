@@ -25,7 +25,7 @@ METRICS = pd.DataFrame(
         {"model": "*", "metric": name, "truth": truth, "set": "real", "tau": tau, "tau_low": tau - 0.2, "tau_high": tau + 0.2}
         | {"ceiling": 0.9, "fooled_by": fooled}
         for truth in ("error", "tracking")
-        for name, tau, fooled in (("ad", -0.3, "fakecam"), ("insertion", 0.5, ""), ("$x$", 0.1, ""))
+        for name, tau, fooled in (("ad", -0.3, "fakecam"), ("insertion", 0.5, ""), ("$x$", 0.1, float("nan")))
     ]
 )
 
@@ -39,7 +39,7 @@ def test_lines_and_dots_are_those_of_the_tables() -> None:
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["gradcam", "centre"]
     dots = [line for line in right.lines if line.get_marker() == "o"]
     assert [float(dot.get_xdata()[0]) for dot in dots] == [0.5, 0.1, -0.3]
-    assert [dot.get_markerfacecolor() for dot in dots][2] == "white"
+    assert [dot.get_markerfacecolor() == "white" for dot in dots] == [False, False, True]
     assert [label.get_text() for label in right.get_yticklabels()] == ["insertion", "$x$", "ad"]
     band = right.patches[0].get_path().vertices[:, 0]
     assert (band.min(), band.max()) == pytest.approx((0, 1)) or abs(right.patches[0].get_x()) == pytest.approx(0.9)
