@@ -183,6 +183,8 @@ class TestPool:
     def test_a_model_is_named_loaded_and_has_the_classes(self) -> None:
         with pytest.warns(CamdbenchWarning, match="cells are not filtered"):
             grid(few(), images=2)
+        with pytest.raises(UsageError, match="a cell that is a mosaic shows several classes"):
+            grid(grid(few(), confidence=0.0, images=2), confidence=0.0)
         with pytest.raises(UsageError, match="models are not loaded here"):
             grid(few(), model="shortcuts-ce")
         with pytest.raises(UsageError, match=r"the model has 2 classes, and an image has label [2-7]"):
