@@ -45,7 +45,10 @@ def write_reference(kind: str, registry: registries.Registry) -> None:
     """Write the page of a registry, with the facts that `camdbench list KIND NAME` shows."""
     lines = [f"# {kind.capitalize()}", ""]
     for entry in registry:
-        called = ", ".join(["EXPLAINER"] * entry.wraps + [f"{option.name}={option.default!r}" for option in entry.options])
+        called = ", ".join(
+            ["DATASET" if kind == "datasets" else "EXPLAINER"] * entry.wraps
+            + [f"{option.name}={option.default!r}" for option in entry.options]
+        )
         facts = {key.replace("_", " "): value for key, value in asdict(entry.facts).items() if value not in ((), "", False)}
         for shown in ("protocols", "formula"):  # shown by the table below and by the docstring
             facts.pop(shown, None)

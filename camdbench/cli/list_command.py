@@ -197,7 +197,7 @@ def _print_details(entry: dict[str, Any]) -> None:
     given = entry.get("options", [])
     echo("options" if given or entry.get("wraps") else "no options")
     for _ in range(entry.get("wraps", 0)):
-        echo("  EXPLAINER  (another explainer with its options)")
+        echo("  DATASET  (another data set with its options)" if "splits" in entry else "  EXPLAINER  (another explainer with its options)")
     for option in given:
         echo(f"  {option['name']}={option['default']!r}  ({option['type']})")
 

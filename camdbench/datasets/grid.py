@@ -61,10 +61,12 @@ def grid(
         seed: seed of images, classes and cells.
 
     Raises:
-        UsageError: the images fill fewer mosaics.
+        UsageError: the images fill fewer mosaics, or are mosaics.
     """
     if n < 2 or confidence > 1:
         raise UsageError(f"grid(n={n}, confidence={confidence}): use n of 2 or more and a probability in [0, 1]")
+    if isinstance(wrapped, Grid):
+        raise UsageError("grid(grid(…)): a cell that is a mosaic shows several classes; use a larger n")
     cells, pool = cells_of(mosaic, n), candidates(wrapped, seed)
     if model is None or not confidence:
         if confidence:

@@ -22,8 +22,10 @@ Pool = Mapping[int, Sequence[int]]  # positions of the images of each class, in 
 class ScoringModel(Protocol):
     """A frozen network, as far as a filter needs it."""
 
-    name: str
-    class_names: Sequence[str]
+    @property
+    def class_names(self) -> Sequence[str]:
+        """Names of its classes; empty if unknown."""
+        ...
 
     @property
     def device(self) -> torch.device:
@@ -159,7 +161,7 @@ def _is_sure(batch: Batch, model: ScoringModel, confidence: float, places: Seque
         logits = model(batch.images.to(model.device)).cpu().double()
     own = torch.tensor([places[label] for label in batch.labels.tolist()])
     if int(own.max()) >= logits.shape[1]:
-        raise UsageError(f"grid(model={model.name!r}): it has {logits.shape[1]} classes, and the images have label {int(own.max())}")
+        raise UsageError(f"grid(model=…): the model has {logits.shape[1]} classes, and an image has label {int(own.max())}; choose another")
     sure = logits.softmax(1).gather(1, own.clamp(min=0)[:, None])[:, 0] >= confidence
     return sure & (logits.argmax(1) == own)
 

@@ -6,6 +6,8 @@ features of cell i alone. In DiFull the features of each cell come from this cel
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 
@@ -96,7 +98,9 @@ class _CellNetwork(nn.Module):
         self.features, self.n, self.index = features, n, index
         classes, channels = layer.weight.flatten(1).shape
         options = {"bias": layer.bias is not None, "device": layer.weight.device, "dtype": layer.weight.dtype}
-        self.head = nn.utils.skip_init(nn.Linear, channels, classes, **options)  # drawn weights would move the global generator
+        self.head = cast(
+            "nn.Linear", nn.utils.skip_init(nn.Linear, channels, classes, **options)
+        )  # drawn weights would move the global generator
         with torch.no_grad():
             self.head.weight.copy_(layer.weight.flatten(1))
             if layer.bias is not None:

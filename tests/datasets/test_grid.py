@@ -34,7 +34,7 @@ def few(count: int = 40, size: int = 32, **options: object) -> Shortcuts:
 class Model:
     """Certain of the label of images whose mean brightness is above a threshold, else nearly so."""
 
-    name, class_names, device = "bright", (), torch.device("cpu")
+    class_names, device = (), torch.device("cpu")
 
     def __init__(self, data: Shortcuts, threshold: float) -> None:
         self.labels = {data[index].image.sum().item(): label for index, label in enumerate(data.labels)}
@@ -183,9 +183,11 @@ class TestPool:
     def test_a_model_is_named_loaded_and_has_the_classes(self) -> None:
         with pytest.warns(CamdbenchWarning, match="cells are not filtered"):
             grid(few(), images=2)
+        with pytest.raises(UsageError, match="a cell that is a mosaic shows several classes"):
+            grid(grid(few(), confidence=0.0, images=2), confidence=0.0)
         with pytest.raises(UsageError, match="models are not loaded here"):
             grid(few(), model="shortcuts-ce")
-        with pytest.raises(UsageError, match=r"grid\(model='bright'\): it has 2 classes, and the images have label [2-7]"):
+        with pytest.raises(UsageError, match=r"the model has 2 classes, and an image has label [2-7]"):
             grid(few(), lambda name: TwoClasses(few(), 0), model="two")
 
 
