@@ -282,7 +282,7 @@ def test_explain_takes_names_functions_and_one_function_per_image():
         ([lambda z: z[0]] * 2, "2 functions for 3 images; give one function, or one for each image"),
         ({"logit": lambda z: z[0]}, "objective logit: a name of camdbench"),
         (7, "objective: int; give one name, or one function"),
-        ({"mine": lambda z: z[0].detach()}, "--objective = mine: gradcam needs its gradient, and autograd finds none"),
+        ({"mine": lambda z: z[0].detach()}, "--objective = mine: gradcam needs its gradient, and there is none"),
     ):
         with pytest.raises(UsageError, match=message):
             camdbench.explain(classifier, batch.images, "gradcam", objective=given)

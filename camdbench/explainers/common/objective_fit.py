@@ -23,9 +23,7 @@ def check_fit(spec: Spec, objective: Objective, *, linear: bool, differentiable:
     if reason := why_not(spec, objective, linear=linear):
         raise UsageError(f"--objective = {objective.name}: {reason}")
     if not differentiable and "gradients" in needs_of(spec):
-        raise UsageError(
-            f"--objective = {objective.name}: {spec} needs its gradient, and autograd finds none; use torch operations, or rise"
-        )
+        raise UsageError(f"--objective = {objective.name}: {spec} needs its gradient, and there is none; use torch operations, or rise")
 
 
 def needs_linear(spec: Spec) -> bool:
