@@ -160,8 +160,10 @@ def scores_along(
     parts, rows = list[Tensor](), torch.arange(len(ranks), device=ranks.device)
     for batch in point_ranges(0, [len(counts)] * len(ranks), length):
         logits = network(altered.images(batch))
-        read = objective is not None and score == "objective"
-        parts.append(objective(logits, of_ranges(rows, batch)) if read else class_output(logits, of_ranges(classes, batch), score))
+        if objective is not None and score == "objective":
+            parts.append(objective(logits, of_ranges(rows, batch)))
+        else:
+            parts.append(class_output(logits, of_ranges(classes, batch), score))
     return torch.cat(parts).unflatten(0, (len(ranks), len(counts)))
 
 

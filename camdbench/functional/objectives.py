@@ -95,6 +95,10 @@ class Objective:
         same = bool(found) and all(torch.equal(found[0], other) for other in found[1:]) and bool(found[0].isfinite().all())
         return found[0] if same else None
 
+    def has_gradient(self, logits: Tensor, targets: Tensor, rivals: Tensor | None = None) -> bool:
+        """Whether autograd follows it from logits (B, C)."""
+        return not bool(self._gradient(logits, targets, rivals).isnan().all())
+
     def _gradient(self, logits: Tensor, targets: Tensor, rivals: Tensor | None) -> Tensor:
         with torch.enable_grad():
             leaf = logits.detach().clone().requires_grad_()

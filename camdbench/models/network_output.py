@@ -12,6 +12,7 @@ from camdbench.core.errors import UsageError
 from camdbench.core.network_options import Output, check_choice
 
 ReadOutput = Callable[[Any], Tensor]
+_REGION = "; of a segmentation network explain --objective region(CLASS, MASK)"
 
 
 def split_output(given: Output | ReadOutput | None) -> tuple[Output | None, ReadOutput | None]:
@@ -53,10 +54,12 @@ def _describe(output: object, found: object) -> str:
     if isinstance(found, Tensor):
         single = found.ndim == 2 and found.shape[1] == 1
         fix = "; for one logit z of two classes return torch.cat([torch.zeros_like(z), z], 1)" if single else ""
-        fix = "; of a segmentation network explain --objective region(CLASS, MASK)" if found.ndim == 4 else fix
+        fix = _REGION if found.ndim == 4 else fix
         return f"{tuple(found.shape)}{fix}"
     if isinstance(found, Mapping):
-        return f"{type(output).__name__} with the keys {', '.join(map(repr, cast('Mapping[str, object]', found)))}, not 'logits'"
+        names = list(cast("Mapping[str, object]", found))
+        fix = _REGION if "out" in names else ""  # of torchvision's segmentation networks
+        return f"{type(output).__name__} with the keys {', '.join(map(repr, names))}, not 'logits'{fix}"
     return type(output).__name__
 
 

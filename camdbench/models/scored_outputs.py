@@ -42,7 +42,7 @@ class RegionScores:
             raise UsageError(f"objective region: the network must return (B, C, h, w) of at least two classes; it returned {shape}")
         mask = self.mask.to(found)
         if mask.shape != found.shape[2:]:
-            mask = F.adaptive_avg_pool2d(mask[None, None], found.shape[2:])[0, 0]
+            mask = F.adaptive_avg_pool2d(mask[None, None], (found.shape[2], found.shape[3]))[0, 0]
         return (found * mask).sum((2, 3))
 
 
@@ -114,11 +114,10 @@ def with_similarity(classifier: Classifier, reference: Tensor) -> Classifier:
 def _with_scores(classifier: Classifier, network: nn.Module, read: Any) -> Classifier:
     """A copy of a classifier that shares its weights, with another network and another reading of its output."""
     found = copy(classifier)
-    found.__dict__.update({"_modules": dict(classifier._modules), "_buffers": dict(classifier._buffers)})
+    vars(found).update({name: dict(vars(classifier)[name]) for name in ("_modules", "_buffers", "_calls")})
     found.network, found.read, found.output = network, read, "logits"
     found.passes, found.check_passes, found.class_names = PassCounts(), PassCounts(), ()
     found.optimize, found.optimisation = "none", None
-    found._calls = dict(classifier._calls)
     return found
 
 
@@ -137,14 +136,14 @@ def _without_last_layer(network: nn.Module) -> nn.Module:
     *above, last = name.split(".")
     for part in above:
         own = _shallow(parent.get_submodule(part))
-        setattr(parent, part, own) if not isinstance(parent, nn.Sequential | nn.ModuleList) else parent._modules.update({part: own})
+        vars(parent)["_modules"][part] = own
         parent = own
-    parent._modules[last] = nn.Identity()
+    vars(parent)["_modules"][last] = nn.Identity()
     return found
 
 
 def _shallow(module: nn.Module) -> nn.Module:
     """A copy with the same children and weights, whose children can be replaced."""
     found = copy(module)
-    found.__dict__["_modules"] = dict(module._modules)
+    vars(found)["_modules"] = dict(vars(module)["_modules"])
     return found

@@ -183,9 +183,9 @@ def _facts_of(classifier: Classifier, resources: Resources) -> dict[str, Any]:
     asked = [spec for spec in request.computed if not made_before and "layer" in needs_of(spec)]
     for spec in () if made_before else request.computed:
         check_explainer(classifier, spec, look.check.gradient_problem)
-    linear = check_objective(resources.explained_objective, look.check.classes)
+    about = check_objective(resources.explained_objective, look.check.classes)
     for spec in () if made_before else request.computed:
-        check_fit(spec, resources.explained_objective, linear=linear)
+        check_fit(spec, resources.explained_objective, **about._asdict())
     seen = layers_of_look(classifier, look) if asked else []
     layers = {str(spec): ", ".join(checked_layers(classifier, spec, None, seen)) for spec in asked}
     _check_classes(classifier, look.check.classes, request, dataset)

@@ -9,7 +9,7 @@ from camdbench.core.switch_values import SWITCH_MEANINGS, VALUE_MEANINGS, switch
 
 def test_every_value_of_every_protocol_has_a_meaning_and_no_other():
     used = {(name, value) for entry in metrics for protocol in entry.protocols for name, value in protocol.switches.items() if value}
-    used |= {("ground_truth", "inclusive boxes")}  # of an option alone
+    used |= {("ground_truth", "inclusive boxes"), ("scored_output", "objective")}  # of options alone
     assert {(name, value) for name, own in VALUE_MEANINGS.items() for value in own} == used
     assert tuple(SWITCH_MEANINGS) == SWITCHES
 

@@ -282,6 +282,7 @@ def test_explain_takes_names_functions_and_one_function_per_image():
         ([lambda z: z[0]] * 2, "2 functions for 3 images; give one function, or one for each image"),
         ({"logit": lambda z: z[0]}, "objective logit: a name of camdbench"),
         (7, "objective: int; give one name, or one function"),
+        ({"mine": lambda z: z[0].detach()}, "--objective = mine: gradcam needs its gradient, and there is none"),
     ):
         with pytest.raises(UsageError, match=message):
             camdbench.explain(classifier, batch.images, "gradcam", objective=given)
@@ -315,8 +316,9 @@ def test_the_hash_of_a_function_follows_its_code_and_what_it_closes_over():
         return read_objective({"mine": lambda z: z[k]})[0]
 
     assert code_of_objective(of_class(1)) == code_of_objective(of_class(1)) != code_of_objective(of_class(2))
-    assert check_objective(of_class(1), 3)
-    assert not check_objective(named("rest"), 3)
+    assert check_objective(of_class(1), 3) == (True, True)
+    assert check_objective(named("rest"), 3) == (False, True)
+    assert check_objective(read_objective({"mine": lambda z: z[0].detach()})[0], 3) == (False, False)
 
 
 def _minus(z: Tensor) -> Tensor:

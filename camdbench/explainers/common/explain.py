@@ -22,7 +22,7 @@ from camdbench.explainers.common.given_pictures import read_pictures
 from camdbench.explainers.common.layer_choice import check_explainer, checked_layers
 from camdbench.explainers.common.objective_fit import check_fit
 from camdbench.explainers.common.own_explainers import own_explainers
-from camdbench.explainers.common.own_objectives import check_objective, read_objective
+from camdbench.explainers.common.own_objectives import Checked, check_objective, read_objective
 from camdbench.explainers.common.saliency import saliency
 from camdbench.explainers.common.scored_objectives import classifier_of, scored_objective
 from camdbench.explainers.common.trace import Trace
@@ -93,12 +93,12 @@ def explain(
     batch = make_batch(pixels, boxes=boxes, masks=masks).to(classifier.device)
     look, tree = look_and_tree(classifier, (batch.images.shape[-2], batch.images.shape[-1]))
     target = _targets(targets, len(batch), classifier, look.check.classes)
-    explained, linear = _objective(objective, look.check.classes, len(batch))
+    explained, about = _objective(objective, look.check.classes, len(batch))
     gives = [name for name, own in (("boxes", boxes), ("masks", masks)) if own is not None]
     with own_explainers(explainers) as texts, torch.inference_mode(mode=False), classifier.frozen(tree):
         specs = parse_explainers(texts, gives, explained_by(explained.named))
         for spec in specs:
-            check_fit(spec, explained, linear=linear)
+            check_fit(spec, explained, **about._asdict())
         how: dict[str, Any] = {
             "target": target,
             "objective": explained,
@@ -163,8 +163,8 @@ def _scored(classifier: Classifier, objective: ObjectiveName, targets: Any, prep
     return classifier_of(classifier, objective, preprocess)
 
 
-def _objective(given: Any, classes: int, images: int) -> tuple[Objective, bool]:
-    """The objective, checked against the model and the number of images, and whether it is affine in the logits."""
+def _objective(given: Any, classes: int, images: int) -> tuple[Objective, Checked]:
+    """The objective, checked against the model and the number of images, and what the check has shown."""
     found, _ = read_objective(given)
     return found, check_objective(found, classes, images)
 

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 from camdbench.core.errors import UsageError
-from camdbench.core.registries import explainers
+from camdbench.core.registries import explainers, needs_of
 from camdbench.core.spec import Spec
 from camdbench.functional.objectives import Objective
 
 
-def check_fit(spec: Spec, objective: Objective, *, linear: bool) -> None:
-    """Refuse an explainer that does not explain an objective; arguments as of `why_not`.
+def check_fit(spec: Spec, objective: Objective, *, linear: bool, differentiable: bool = True) -> None:
+    """Refuse an explainer that does not explain an objective.
+
+    Args:
+        spec: checked spec.
+        objective: the objective.
+        linear: whether it is affine in the logits.
+        differentiable: whether autograd follows it.
 
     Raises:
         UsageError: with the reason and the fix.
     """
     if reason := why_not(spec, objective, linear=linear):
         raise UsageError(f"--objective = {objective.name}: {reason}")
+    if not differentiable and "gradients" in needs_of(spec):
+        raise UsageError(f"--objective = {objective.name}: {spec} needs its gradient, and there is none; use torch operations, or rise")
 
 
 def needs_linear(spec: Spec) -> bool:

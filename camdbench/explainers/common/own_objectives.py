@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -59,8 +59,20 @@ def code_of_objective(objective: Objective) -> str:
     return object_hash(objective.functions[0] if len(objective.functions) == 1 else list(objective.functions))
 
 
-def check_objective(objective: Objective, classes: int, images: int | None = None) -> bool:
-    """Check an objective against a model; returns whether it is affine in the logits.
+class Checked(NamedTuple):
+    """What a check of an objective has shown.
+
+    Attributes:
+        linear: whether it is affine in the logits.
+        differentiable: whether autograd follows it.
+    """
+
+    linear: bool
+    differentiable: bool
+
+
+def check_objective(objective: Objective, classes: int, images: int | None = None) -> Checked:
+    """Check an objective against a model.
 
     Args:
         objective: the objective.
@@ -80,4 +92,5 @@ def check_objective(objective: Objective, classes: int, images: int | None = Non
     with torch.inference_mode(mode=False):
         check_function(objective, logits)
         rivals = torch.ones_like(targets) if objective.follows_rival else None
-        return objective.weights(logits, targets, rivals) is not None
+        linear = objective.weights(logits, targets, rivals) is not None
+        return Checked(linear, objective.has_gradient(logits, targets, rivals))
