@@ -24,7 +24,15 @@ TABLES = {
     "orderings": "golden-orderings.csv",
 }
 TOO_MANY_PASSES = {"extremal", "iscam", "kernelshap", "lime", "rise", "sobol", "sscam"}  # more than some 300 for each image
-NOT_ON_THE_MODEL = {"attnlrp", "cplrp", "genericattention", "legrad", "rawattention", "rollout", "tibav"}  # the embedded networks have no attention
+NOT_ON_THE_MODEL = {
+    "attnlrp",
+    "cplrp",
+    "genericattention",
+    "legrad",
+    "rawattention",
+    "rollout",
+    "tibav",
+}  # the embedded networks have no attention
 
 
 def options_of_tox() -> dict[str, dict[str, str]]:
