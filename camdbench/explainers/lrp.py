@@ -62,7 +62,7 @@ def lrp(
     gamma: NonNegativeFloat = 0.25,
     start: Literal["one_hot", "logit"] = "one_hot",
 ) -> Tensor:
-    r"""LRP: relevance of the class, split layer by layer in proportion to contributions, summed over colours.
+    r"""LRP: relevance of the class, split layer by layer by contributions and summed over colours.
 
     .. math:: R_i = \sum_j x_i w_{ij} / (\sum_k x_k w_{kj} + b_j) R_j
 
