@@ -35,7 +35,15 @@ TOO_MANY_PASSES = {
     "sobol",
     "sscam",
 }  # more than some 300 for each image
-NOT_ON_THE_MODEL = {"attnlrp", "cplrp", "genericattention", "legrad", "rawattention", "rollout", "tibav"}  # the embedded networks have no attention
+NOT_ON_THE_MODEL = {
+    "attnlrp",
+    "cplrp",
+    "genericattention",
+    "legrad",
+    "rawattention",
+    "rollout",
+    "tibav",
+}  # the embedded networks have no attention
 
 
 def options_of_tox() -> dict[str, dict[str, str]]:

@@ -30,7 +30,7 @@ NETWORKS = {  # network -> data set, and pixels between two points of the insert
     "resnet18@random": ("shortcuts(size=64)", 1024),
     "timm/vit_tiny_patch16_224@random": ("shortcuts(size=224)", 12544),
 }
-ATTENTION = ("genericattention", "legrad", "rawattention", "rollout", "tibav")  # on the transformer only
+ATTENTION = ("attnlrp", "cplrp", "genericattention", "legrad", "rawattention", "rollout", "tibav")  # on the transformer only
 _EXTREMAL = "areas=(0.1,), max_iter=50, step=4, sigma=9.0, blur_sigma=9.0"
 REDUCED = {  # explainers of many passes, with fewer
     "extremal": f"extremal({_EXTREMAL})",

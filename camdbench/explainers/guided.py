@@ -78,7 +78,9 @@ def guidedgradcam(trace: Trace, *, layer: str | None = None, channels: Literal["
     refuses="networks whose nonlinearities are not ReLUs and max pooling",
     aliases=("deconvolution",),
     differs=(
-        Difference("Captum", "returns the plain gradient of functional ReLUs without a warning", "here each ReLU is found, however it is called"),
+        Difference(
+            "Captum", "returns the plain gradient of functional ReLUs without a warning", "here each ReLU is found, however it is called"
+        ),
     ),
 )
 def deconvnet(trace: Trace, *, channels: Literal["max", "sum", "abs"] = "max") -> Tensor:

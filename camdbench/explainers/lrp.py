@@ -25,13 +25,15 @@ from camdbench.models.relevance_rules import STABILISER, alpha_beta_rule, box_ru
 _TOLERANCE = 0.01  # of the relevance that a network without biases may gain or lose
 _SUMS = KeptLooks()
 
+
 @explainer(
     "lrp",
-    paper="Bach et al. 2015, doi:10.1371/journal.pone.0130140, eq. 58, 60; composites: Kohlbrenner et al. 2020, arXiv:1910.09840, section III",
+    paper="Bach et al. 2015, doi:10.1371/journal.pone.0130140, eq. 58, 60; composites: Kohlbrenner et al. 2020, arXiv:1910.09840",
     cost=Cost(forward=2, backward=1, note="and once per network one pass there and back, counted as a check"),
     needs=("gradients",),
     normalisation="max",
-    refuses="networks with products of activations, attention or normalisation by statistics of the image, and networks that do not conserve relevance",
+    refuses="networks with products of activations, attention or normalisation by statistics of the image, and those that do not conserve "
+    "relevance",
     aliases=("layerwiserelevancepropagation",),
     differs=(
         Difference(
@@ -40,9 +42,13 @@ _SUMS = KeptLooks()
             "relevance of timm's ResNet-18 sums to 256, here to 1",
         ),
         Difference(
-            "zennit 0.5.1", "keeps the eps of batch norms that it has folded, which changes activations", "1e-4 on ResNet-18, 6e-3 on VGG-11"
+            "zennit 0.5.1",
+            "keeps the eps of batch norms that it has folded, which changes activations",
+            "1e-4 on ResNet-18, 6e-3 on VGG-11",
         ),
-        Difference("Captum", "does not fold batch norms and copies the relevance at residual sums", "sums of 1e10; captum:LRP refuses these"),
+        Difference(
+            "Captum", "does not fold batch norms and copies the relevance at residual sums", "sums of 1e10; captum:LRP refuses these"
+        ),
     ),
     values="(-inf, inf)",
 )
@@ -56,7 +62,7 @@ def lrp(
     gamma: NonNegativeFloat = 0.25,
     start: Literal["one_hot", "logit"] = "one_hot",
 ) -> Tensor:
-    r"""LRP: relevance of the class, split layer by layer in proportion to contributions, summed over colours.
+    r"""LRP: relevance of the class, split layer by layer by contributions and summed over colours.
 
     .. math:: R_i = \sum_j x_i w_{ij} / (\sum_k x_k w_{kj} + b_j) R_j
 
@@ -121,7 +127,7 @@ def _check_conservation(classifier: Classifier, composite: str, gamma: float, im
     if not abs(total - 1) <= _TOLERANCE:  # nor if it is not a number
         raise NotApplicable(
             f"lrp(composite={composite}) does not conserve relevance on {classifier.name}: without biases, 1 at the class becomes "
-            f"{total:.4g} at the pixels; use another composite or deeplift"
+            f"{total:.4g} at the pixels; use composite=epsilon_gamma_box or composite=epsilon, or deeplift"
         )
 
 

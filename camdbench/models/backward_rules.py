@@ -61,8 +61,11 @@ class BackwardRules(TorchFunctionMode):
     ) -> Any:
         """Called by PyTorch instead of every function."""
         del types
-        rule = self._rules.get(getattr(func, "__name__", "").rstrip("_"))
-        return func(*args, **(kwargs or {})) if rule is None else rule(func, *args, **(kwargs or {}))
+        rule, options = self._rules.get(getattr(func, "__name__", "").rstrip("_")), dict(kwargs or {})
+        if rule is None:
+            return func(*args, **options)
+        first = (options.pop("input"),) if "input" in options else ()  # torch's name
+        return rule(func, *first, *args, **options)
 
 
 def guided_relu(function: Callable[..., Tensor], inputs: Tensor, *args: object, **kwargs: object) -> Tensor:

@@ -68,54 +68,54 @@ class Relevance(BackwardRules):
         rules |= {"batch_norm": self._batch_norm, "add": self._add, "sub": self._subtract, "__rsub": self._subtract_from}
         super().__init__({name: _unless_constant(rule) for name, rule in rules.items()})
 
-    def _linear(self, function: Rule, input: Tensor, weight: Tensor, bias: Tensor | None = None, *args: Any, **kwargs: Any) -> Tensor:  # noqa: A002 - torch's name
+    def _linear(self, function: Rule, inputs: Tensor, weight: Tensor, bias: Tensor | None = None, *args: Any, **kwargs: Any) -> Tensor:
         bias = bias if self._biases else None
         if weight.requires_grad:
             raise NotApplicable(f"relevance of {function.__name__}: its weights depend on the image")
         layer = LinearMap(lambda values, own, shift: function(values, own, shift, *args, **kwargs), weight, bias)
-        rule = self._composite.rule_for(function.__name__, is_first=_reads_image(input))
-        output = _linear_layer(input, lambda values: layer.apply(values, weight, bias), layer, rule)
-        vars(output)[_SOURCE] = _Source(input, layer, rule, output._version)
+        rule = self._composite.rule_for(function.__name__, is_first=_reads_image(inputs))
+        output = _linear_layer(inputs, lambda values: layer.apply(values, weight, bias), layer, rule)
+        vars(output)[_SOURCE] = _Source(inputs, layer, rule, output._version)
         return output
 
     def _batch_norm(
         self,
         function: Rule,
-        input: Tensor,  # noqa: A002 - torch's name
+        inputs: Tensor,
         running_mean: Tensor | None,
         running_var: Tensor | None,
         weight: Tensor | None = None,
         bias: Tensor | None = None,
-        training: bool = False,  # noqa: FBT001, FBT002 - as torch's
+        training: bool = False,
         momentum: float = 0.1,
         eps: float = 1e-5,
     ) -> Tensor:
         del momentum
         if training or running_mean is None or running_var is None:
             raise NotApplicable("relevance of a batch norm that uses the statistics of the batch")
-        source = cast("_Source | None", vars(input).get(_SOURCE))
-        if source is None or source.version != input._version:
-            return _passed(input, lambda values: function(values, running_mean, running_var, weight, bias, eps=eps))
-        own, values = source.layer, input.detach()
+        source = cast("_Source | None", vars(inputs).get(_SOURCE))
+        if source is None or source.version != inputs._version:
+            return _passed(inputs, lambda values: function(values, running_mean, running_var, weight, bias, eps=eps))
+        own, values = source.layer, inputs.detach()
         scaled, shift = fuse_conv_bn_weights(own.weight, own.bias, running_mean, running_var, eps, weight, bias)
         if not self._biases:
             running_mean, bias = torch.zeros_like(running_mean), None
         folded = LinearMap(own.apply, scaled, shift if self._biases else None)
         compute = partial(function, values, running_mean, running_var, weight, bias, eps=eps)
-        return _linear_layer(source.input, lambda _: compute(), folded, source.rule)
+        return _linear_layer(source.inputs, lambda _: compute(), folded, source.rule)
 
-    def _add(self, function: Rule, input: Any, other: Any, *, alpha: float = 1) -> Tensor:  # noqa: A002 - torch's name
+    def _add(self, function: Rule, inputs: Any, other: Any, *, alpha: float = 1) -> Tensor:
         del function
         if isinstance(other, Tensor) and other.requires_grad:
             other = other if alpha == 1 else _passed(other, lambda values: alpha * values)
-            return cast("Tensor", _Split.apply(input, other)) if _is_of_images(input) else _passed(other, lambda values: input + values)
-        return _passed(input, lambda values: values + alpha * other)
+            return cast("Tensor", _Split.apply(inputs, other)) if _is_of_images(inputs) else _passed(other, lambda values: inputs + values)
+        return _passed(inputs, lambda values: values + alpha * other)
 
-    def _subtract(self, function: Rule, input: Any, other: Any, *, alpha: float = 1) -> Tensor:  # noqa: A002
-        return self._add(function, input, other, alpha=-alpha)
+    def _subtract(self, function: Rule, inputs: Any, other: Any, *, alpha: float = 1) -> Tensor:
+        return self._add(function, inputs, other, alpha=-alpha)
 
-    def _subtract_from(self, function: Rule, input: Tensor, other: Any) -> Tensor:  # noqa: A002
-        return self._add(function, other, input, alpha=-1)
+    def _subtract_from(self, function: Rule, inputs: Tensor, other: Any) -> Tensor:
+        return self._add(function, other, inputs, alpha=-1)
 
 
 def check_relevance(output: Tensor, images: Tensor, method: str) -> None:
@@ -130,7 +130,7 @@ def check_relevance(output: Tensor, images: Tensor, method: str) -> None:
 class _Source(NamedTuple):
     """The linear layer that a tensor is the output of, while the tensor has that version."""
 
-    input: Tensor
+    inputs: Tensor
     layer: LinearMap
     rule: LinearRule
     version: int
@@ -203,20 +203,20 @@ def _passed(inputs: Tensor, compute: Compute) -> Tensor:
     return output
 
 
-def _kept(function: Rule, input: Tensor, *args: Any, **kwargs: Any) -> Tensor:  # noqa: A002 - torch's name
-    return _passed(input, lambda values: function(values, *args, **kwargs))
+def _kept(function: Rule, inputs: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+    return _passed(inputs, lambda values: function(values, *args, **kwargs))
 
 
-def _averaged(function: Rule, input: Tensor, *args: Any, **kwargs: Any) -> Tensor:  # noqa: A002 - torch's name
-    return cast("Tensor", _Average.apply(input, lambda values: function(values, *args, **kwargs)))
+def _averaged(function: Rule, inputs: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+    return cast("Tensor", _Average.apply(inputs, lambda values: function(values, *args, **kwargs)))
 
 
-def _scaled(function: Rule, input: Any, other: Any, **kwargs: Any) -> Tensor:  # noqa: A002 - torch's name
+def _scaled(function: Rule, inputs: Any, other: Any, **kwargs: Any) -> Tensor:
     if not _is_of_images(other) and "__r" not in function.__name__:
-        return _passed(input, lambda values: function(values, other, **kwargs))
-    if _is_of_images(input) or "mul" not in function.__name__:
+        return _passed(inputs, lambda values: function(values, other, **kwargs))
+    if _is_of_images(inputs) or "mul" not in function.__name__:
         raise NotApplicable("relevance of a product or quotient of two activations")
-    return _passed(other, lambda values: function(input, values, **kwargs))
+    return _passed(other, lambda values: function(inputs, values, **kwargs))
 
 
 def _unless_constant(rule: Rule) -> Rule:

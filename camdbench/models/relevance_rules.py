@@ -53,8 +53,8 @@ def epsilon_rule(epsilon: float) -> LinearRule:
 def alpha_beta_rule(alpha: float, beta: float) -> LinearRule:
     r"""Alpha-beta rule (Bach et al. 2015, eq. 60): :math:`\sum_j (\alpha z^+_{ij} / s(z^+_j) - \beta z^-_{ij} / s(z^-_j)) R_j`.
 
-    z-plus is alpha = 1 and beta = 0. The sums hold the positive or negative part of the bias. Where all contributions to an output have one sign, the
-    other term is missing, so that relevance is not conserved unless beta = 0.
+    z-plus is alpha = 1 and beta = 0. The sums hold the positive or negative part of the bias. Where all contributions to an output have
+    one sign, one term is missing, so relevance is not conserved.
     """
 
     def rule(layer: LinearMap, inputs: Tensor, relevance: Tensor) -> Tensor:
@@ -85,7 +85,9 @@ def gamma_rule(gamma: float) -> LinearRule:
 def gamma_terms(layer: LinearMap, inputs: Tensor, gamma: float) -> tuple[list[Term], list[Term]]:
     """Terms of the gamma rule for positive and for negative outputs: positive and negative inputs, each with its weight."""
     raised, lowered = (layer.weight + gamma * part for part in _by_sign(layer.weight))
-    up, down = (None if part is None or layer.bias is None else layer.bias + gamma * part for part in (_positive(layer.bias), _negative(layer.bias)))
+    up, down = (
+        None if part is None or layer.bias is None else layer.bias + gamma * part for part in (_positive(layer.bias), _negative(layer.bias))
+    )
     plus, minus = inputs.clamp_min(0), inputs.clamp_max(0)
     return [(plus, raised, up), (minus, lowered, None)], [(plus, lowered, down), (minus, raised, None)]
 
@@ -112,7 +114,12 @@ def box_rule(low: Tensor, high: Tensor) -> LinearRule:
 
 def proportional(function: Callable[[Tensor], Tensor], inputs: Tensor, relevance: Tensor) -> Tensor:
     """Shares in proportion to the terms of a linear function without weights, such as average pooling."""
-    return _share(lambda x, weight, bias: function(x), [(inputs, inputs, None)], relevance)
+
+    def apply(values: Tensor, *unused: Tensor | None) -> Tensor:
+        del unused
+        return function(values)
+
+    return _share(apply, [(inputs, inputs, None)], relevance)
 
 
 def _share(apply: Apply, terms: Sequence[Term], relevance: Tensor, epsilon: float = STABILISER) -> Tensor:
@@ -148,4 +155,3 @@ def _positive(bias: Tensor | None) -> Tensor | None:
 
 def _negative(bias: Tensor | None) -> Tensor | None:
     return None if bias is None else bias.clamp_max(0)
-

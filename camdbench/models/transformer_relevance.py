@@ -1,4 +1,4 @@
-"""LRP for vision transformers as changed gradients: with these rules, relevance is the input times the gradient, at any place.
+"""LRP for vision transformers as changed gradients: with these rules, relevance is the inputs times the gradient, at any place.
 
 Layer norms keep their standard deviation fixed, an activation function f has the slope f(u) / u, and linear layers and convolutions follow
 the gamma rule. Attention probabilities are fixed (CP), or both products of the attention pass half of the gradient (AttnLRP).
@@ -22,7 +22,7 @@ Attention = Literal["fixed", "halved"]
 
 
 class TransformerRelevance(BackwardRules):
-    """Inside the context, gradients are those whose product with the input is relevance.
+    """Inside the context, gradients are those whose product with the inputs is relevance.
 
     Args:
         attention: `fixed` treats attention probabilities as constants, `halved` halves the gradient of both products.
@@ -43,21 +43,25 @@ class TransformerRelevance(BackwardRules):
         super().__init__(rules)
 
 
-def _layer_norm(function: Rule, input: Tensor, normalized_shape: Sequence[int], weight: Tensor | None = None, *args: Any, **more: Any) -> Tensor:  # noqa: A002
+def _layer_norm(
+    function: Rule, inputs: Tensor, normalized_shape: Sequence[int], weight: Tensor | None = None, *args: Any, **more: Any
+) -> Tensor:
     """Layer norm whose standard deviation is a constant (Ali et al. 2022, section 4.2)."""
-    values = function(input.detach(), normalized_shape, weight, *args, **more)
+    values = function(inputs.detach(), normalized_shape, weight, *args, **more)
     dims = tuple(range(-len(normalized_shape), 0))
     eps = float(args[1] if len(args) > 1 else more.get("eps", 1e-5))
-    centred = input - input.mean(dims, keepdim=True)
+    centred = inputs - inputs.mean(dims, keepdim=True)
     return _with_gradient_of(_scaled(centred, centred.detach().square().mean(dims, keepdim=True), eps, weight), values)
 
 
-def _rms_norm(function: Rule, input: Tensor, normalized_shape: Sequence[int], weight: Tensor | None = None, eps: float | None = None) -> Tensor:  # noqa: A002
+def _rms_norm(
+    function: Rule, inputs: Tensor, normalized_shape: Sequence[int], weight: Tensor | None = None, eps: float | None = None
+) -> Tensor:
     """RMS norm whose root mean square is a constant."""
-    values = function(input.detach(), normalized_shape, weight, eps)
+    values = function(inputs.detach(), normalized_shape, weight, eps)
     dims = tuple(range(-len(normalized_shape), 0))
-    eps = torch.finfo(input.dtype).eps if eps is None else eps
-    return _with_gradient_of(_scaled(input, input.detach().square().mean(dims, keepdim=True), eps, weight), values)
+    eps = torch.finfo(inputs.dtype).eps if eps is None else eps
+    return _with_gradient_of(_scaled(inputs, inputs.detach().square().mean(dims, keepdim=True), eps, weight), values)
 
 
 def _scaled(values: Tensor, variance: Tensor, eps: float, weight: Tensor | None) -> Tensor:
@@ -65,11 +69,11 @@ def _scaled(values: Tensor, variance: Tensor, eps: float, weight: Tensor | None)
     return found if weight is None else found * weight
 
 
-def _ratio(function: Rule, input: Tensor, *args: Any, **kwargs: Any) -> Tensor:  # noqa: A002 - torch's name
+def _ratio(function: Rule, inputs: Tensor, *args: Any, **kwargs: Any) -> Tensor:
     """Activation function f whose gradient is f(u) / u, and 0 where u = 0."""
-    values = function(input.detach().clone(), *args, **kwargs)  # which may be in place
-    slope = torch.where(input == 0, 0, values / torch.where(input == 0, 1, input)).detach()
-    return _with_gradient_of(input * slope, values)
+    values = function(inputs.detach().clone(), *args, **kwargs)  # which may be in place
+    slope = torch.where(inputs == 0, 0, values / torch.where(inputs == 0, 1, inputs)).detach()
+    return _with_gradient_of(inputs * slope, values)
 
 
 def _with_gradient_of(linear: Tensor, values: Tensor) -> Tensor:
@@ -81,9 +85,9 @@ def _fixed(function: Rule, *args: Any, **kwargs: Any) -> Tensor:
     return function(*args, **kwargs).detach()
 
 
-def _halved(function: Rule, input: Tensor, other: Tensor) -> Tensor:  # noqa: A002 - torch's name
-    both = input.requires_grad and other.requires_grad
-    return cast("Tensor", _HalvedProduct.apply(input, other)) if both else function(input, other)
+def _halved(function: Rule, inputs: Tensor, other: Tensor) -> Tensor:
+    both = inputs.requires_grad and other.requires_grad
+    return cast("Tensor", _HalvedProduct.apply(inputs, other)) if both else function(inputs, other)
 
 
 class _HalvedProduct(torch.autograd.Function):
@@ -102,17 +106,17 @@ class _HalvedProduct(torch.autograd.Function):
 
 
 def _gamma(gamma: float) -> Rule:
-    def rule(function: Rule, input: Tensor, weight: Tensor, bias: Tensor | None = None, *args: Any, **kwargs: Any) -> Tensor:  # noqa: A002
-        if not input.requires_grad:
-            return function(input, weight, bias, *args, **kwargs)
+    def rule(function: Rule, inputs: Tensor, weight: Tensor, bias: Tensor | None = None, *args: Any, **kwargs: Any) -> Tensor:
+        if not inputs.requires_grad:
+            return function(inputs, weight, bias, *args, **kwargs)
         layer = LinearMap(lambda values, own, shift: function(values, own, shift, *args, **kwargs), weight, bias)
-        return cast("Tensor", _GammaLayer.apply(input, layer, gamma))
+        return cast("Tensor", _GammaLayer.apply(inputs, layer, gamma))
 
     return rule
 
 
 class _GammaLayer(torch.autograd.Function):
-    """Linear layer or convolution with the gradient g whose product with the input is the relevance of the gamma rule."""
+    """Linear layer or convolution with the gradient g whose product with the inputs is the relevance of the gamma rule."""
 
     @staticmethod
     def forward(ctx: Any, inputs: Tensor, layer: LinearMap, gamma: float) -> Tensor:

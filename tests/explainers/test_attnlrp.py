@@ -113,7 +113,10 @@ def literal(classifier: Classifier, image: Tensor, target: int, kind: str, gamma
 @pytest.mark.parametrize("gammas", [(0.0, 0.0), (0.25, 0.05)])
 @pytest.mark.parametrize("name", METHODS)
 def test_is_the_literal_reading_of_its_rules(name: str, gammas: tuple[float, float], classifier: Classifier, batch: Batch) -> None:
-    found = {at: maps_of(classifier, batch, f"{name}(gamma_conv={gammas[0]}, gamma_linear={gammas[1]}, at={at})").raw for at in ("pixels", "tokens")}
+    found = {
+        at: maps_of(classifier, batch, f"{name}(gamma_conv={gammas[0]}, gamma_linear={gammas[1]}, at={at})").raw
+        for at in ("pixels", "tokens")
+    }
     for index, (image, target) in enumerate(zip(batch.images, batch.labels.tolist(), strict=True)):
         with torch.no_grad():
             pixels, tokens = literal(classifier, image, target, name, gammas)
@@ -145,9 +148,7 @@ def test_cplrp_of_pixels_tokens_and_positions_sums_to_the_logit(kind: str, gamma
     assert pixels + own == pytest.approx(logit, abs=1e-9)
     assert pixels != pytest.approx(logit, rel=0.01)
     if gammas[0] and kind != "qk-norm":
-        torch.testing.assert_close(
-            cplrp(Trace(classifier, batch.part(0, 1), target=1)).sum().item(), pixels, rtol=1e-9, atol=1e-9
-        )
+        torch.testing.assert_close(cplrp(Trace(classifier, batch.part(0, 1), target=1)).sum().item(), pixels, rtol=1e-9, atol=1e-9)
 
 
 def test_attnlrp_is_not_conservative_and_gives_queries_and_keys_relevance(classifier: Classifier, batch: Batch) -> None:

@@ -65,7 +65,7 @@ def of_zennit(trace: Trace, name: str, canonizer: Any) -> Tensor:
     ends = [trace.classifier.normalised(torch.full((1, 3, 1, 1), end)) for end in (0.0, 1.0)]
     canonizers = [canonizer()]
     if name == "epsilon":
-        composite = LayerMapComposite(layer_map_base() + [(Linear, Epsilon())], canonizers=canonizers)
+        composite = LayerMapComposite([*layer_map_base(), (Linear, Epsilon())], canonizers=canonizers)
     else:
         box = {"low": ends[0], "high": ends[1]} if name.endswith("box") else {}
         composite = COMPOSITES[name](canonizers=canonizers, **box)
@@ -172,8 +172,12 @@ class TestConservation:
         network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 10))
         for parameter in network.parameters():
             parameter.data.abs_()
-        trace = Trace(Classifier(network.requires_grad_(False), mean=0, std=1, name="net"), make_batch(torch.rand(2, 3, 8, 8)), target=CLASSES)
-        with pytest.raises(NotApplicable, match=r"lrp\(composite=epsilon_alpha2_beta1\) does not conserve .* on net: .* becomes 4 at the pixels"):
+        trace = Trace(
+            Classifier(network.requires_grad_(False), mean=0, std=1, name="net"), make_batch(torch.rand(2, 3, 8, 8)), target=CLASSES
+        )
+        with pytest.raises(
+            NotApplicable, match=r"lrp\(composite=epsilon_alpha2_beta1\) does not conserve .* on net: .* becomes 4 at the pixels"
+        ):
             lrp(trace, composite="epsilon_alpha2_beta1")
         assert lrp(trace, composite="epsilon_plus").sum() > 0
 
@@ -186,7 +190,11 @@ class TestConservation:
 
 @pytest.mark.parametrize(
     ("name", "message"),
-    [("small_vit", "lrp is not defined for the operation"), ("convnext_tiny", "NativeLayerNorm"), ("efficientnet_b0", "product or quotient")],
+    [
+        ("small_vit", "lrp is not defined for the operation"),
+        ("convnext_tiny", "NativeLayerNorm"),
+        ("efficientnet_b0", "product or quotient"),
+    ],
 )
 def test_a_network_with_another_operation_is_refused_by_name(name: str, message: str) -> None:
     images = torch.rand(1, 3, 32, 32)

@@ -69,8 +69,15 @@ def test_a_residual_sum_shares_relevance() -> None:
 
 @pytest.mark.parametrize(
     "add",
-    [lambda x, y: x + y, torch.add, lambda x, y: x.clone().add_(y), lambda x, y: x - (-y), lambda x, y: torch.add(x, y / 2, alpha=2)]
-    + [lambda x, y: torch.stack([x, y]).sum(0), lambda x, y: sum([x, y])],
+    [
+        lambda x, y: x + y,
+        lambda x, y: torch.add(input=x, other=y),
+        lambda x, y: x.clone().add_(y),
+        lambda x, y: x - (-y),
+        lambda x, y: torch.add(x, y / 2, alpha=2),
+        lambda x, y: torch.stack([x, y]).sum(0),
+        lambda x, y: sum([x, y]),
+    ],
     ids=["+", "torch.add", "in place", "-", "alpha", "sum", "sum of Python"],
 )
 def test_a_sum_in_every_spelling_shares_in_proportion(add: Callable[[Tensor, Tensor], Tensor]) -> None:

@@ -26,7 +26,9 @@ pytestmark = pytest.mark.usefixtures("float64")
 LOW, HIGH = -1.5, 2.5
 
 
-def split(weight: Tensor, bias: Tensor, inputs: Tensor, relevance: Tensor, share: Callable[[list[float], list[float], float], float]) -> Tensor:
+def split(
+    weight: Tensor, bias: Tensor, inputs: Tensor, relevance: Tensor, share: Callable[[list[float], list[float], float], float]
+) -> Tensor:
     """R_i = sum_j share_ij R_j, where `share` has all x, all w of an output, its bias, and the index i last."""
     found = torch.zeros_like(inputs)
     for j, received in enumerate(relevance.tolist()):
@@ -87,12 +89,14 @@ RULES: list[tuple[LinearRule, Callable[[list[float], list[float], float], float]
 @pytest.mark.parametrize(("rule", "share"), RULES, ids=["epsilon", "z-plus", "alpha2-beta1", "gamma", "flat", "box"])
 @pytest.mark.parametrize("signs", ["both", "positive"])
 def test_a_rule_splits_relevance_as_its_equation_says(rule: LinearRule, share: Callable[..., float], signs: str) -> None:
-    weight, bias, inputs, relevance = (torch.randn(*size, generator=torch.Generator().manual_seed(3)) for size in ((4, 6), (4,), (2, 6), (2, 4)))
+    weight, bias, inputs, relevance = (
+        torch.randn(*size, generator=torch.Generator().manual_seed(3)) for size in ((4, 6), (4,), (2, 6), (2, 4))
+    )
     inputs = inputs.abs() if signs == "positive" else inputs
     found = rule(LinearMap(F.linear, weight, bias), inputs, relevance)
     expected = [split(weight, bias, own, received, share) for own, received in zip(inputs, relevance, strict=True)]
     torch.testing.assert_close(found, torch.stack(expected))
-    kernel = LinearMap(lambda x, w, b: F.conv2d(x, w, b), weight[:, :, None, None], bias)  # a convolution of one pixel
+    kernel = LinearMap(F.conv2d, weight[:, :, None, None], bias)  # a convolution of one pixel
     torch.testing.assert_close(rule(kernel, inputs[:, :, None, None], relevance[:, :, None, None]).flatten(1), found)
 
 
