@@ -33,6 +33,7 @@ NETWORKS = {  # network -> data set, and pixels between two points of the insert
 ATTENTION = ("attnlrp", "cplrp", "genericattention", "legrad", "rawattention", "rollout", "tibav")  # on the transformer only
 _EXTREMAL = "areas=(0.1,), max_iter=50, step=4, sigma=9.0, blur_sigma=9.0"
 REDUCED = {  # explainers of many passes, with fewer
+    "deepliftshap": "deepliftshap(baselines=3)",
     "extremal": f"extremal({_EXTREMAL})",
     "gradientshap": "gradientshap(samples=10)",
     "integratedgradients": "integratedgradients(steps=10)",
@@ -57,6 +58,9 @@ MORE = (  # further settings of explainers, and wrappers
     "inverted(gradcam)",
     "outside_box(gradcam)",
     "power(gradcam, alpha=2.0)",
+    'refine(gradcampp, layers=("layer2", "layer3"))',
+    "sess(gradcam, scales=3)",
+    "smooth(gradcam, samples=5)",
 )
 ORDERINGS = "quantus:FaithfulnessEstimate,quantus:MonotonicityCorrelation,quantus:PixelFlipping,quantus:Selectivity"  # as in tox.ini
 

@@ -77,7 +77,7 @@ ROWS = {
     "deconvnet": Row(("deconvnet", 'deconvnet(channels="sum")'), sees_image=False, toys=("gap",)),  # no max pooling, which alone sees it
     "deeplift": Row(("deeplift", 'deeplift(baseline="mean", channels="abs")')),
     "deepliftshap": Row(("deepliftshap(baselines=3)", 'deepliftshap(baselines=2, channels="abs")'), draws=True),
-    "dff": Row(("dff(factors=4)", "dff(factors=4, iterations=50)"), toys=("gap",)),
+    "dff": Row(("dff(factors=4)", "dff(factors=3)"), toys=("gap",)),
     "ebp": Row(("ebp", 'ebp(layer="relu1", compat="torchray")'), toys=("gap",)),
     "edges": Row(("edges",), sees_class=False),
     "eigencam": Row(("eigencam", 'eigencam(sign="extreme", compat="pgc")'), sees_class=False, toys=("gap", "dense", "vit")),
