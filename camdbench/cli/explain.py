@@ -12,6 +12,7 @@ from camdbench.cli import shared_options
 from camdbench.cli.console import echo
 from camdbench.cli.names import complete_path, complete_specs
 from camdbench.cli.output import FINISHED_WITH_FAILURES
+from camdbench.core.objective_names import OBJECTIVE_HELP
 
 
 @click.command("explain", short_help="Explain single images: overlays as PNG, maps as NPZ, a page.")
@@ -36,6 +37,12 @@ from camdbench.cli.output import FINISHED_WITH_FAILURES
     default="predicted",
     show_default=True,
     help="Class to explain: predicted, runner_up, least_likely, a class index or a class name.",
+)
+@click.option(
+    "--objective",
+    default="logit",
+    show_default=True,
+    help=OBJECTIVE_HELP,
 )
 @click.option(
     "-m",
@@ -81,6 +88,7 @@ def command(images: tuple[str, ...], model: str, out: str, as_json: bool, **give
     \b
     camdbench explain chelsea --explainers gradcam,opticam
     camdbench explain cat.jpg dog.jpg --model resnet50 --weights resnet50.pth --target runner_up
+    camdbench explain chelsea --explainers gradcam,rise --objective 'margin(second)'
     """
     from camdbench.models.optimised import optimised
     from camdbench.models.zoo import load_classifier

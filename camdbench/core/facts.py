@@ -31,6 +31,7 @@ class ExplainerFacts:
         completeness: what the raw map sums to; None: no claim.
         unstable: an option and its values at which the explainer amplifies rounding so far that single values depend on the
             batch and the processor; tables then print fewer digits.
+        objective: which objectives it explains: `any`, those `linear` in the logits, or only the `logit` of the class, its definition.
     """
 
     paper: str
@@ -46,6 +47,7 @@ class ExplainerFacts:
     differs: tuple[Difference, ...] = ()
     completeness: Completeness | None = None
     unstable: tuple[str | bool, ...] = ()
+    objective: Literal["any", "linear", "logit"] = "any"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -91,7 +91,9 @@ def passes_of(spec: Spec, quantities: Mapping[str, int] | None = None) -> PassEs
     return entry.facts.cost.passes(entry.arguments(spec), wrapped, quantities)
 
 
-def parse_explainers(texts: str | Iterable[str | Spec], gives: Collection[str]) -> tuple[Spec, ...]:
+def parse_explainers(
+    texts: str | Iterable[str | Spec], gives: Collection[str], objectives: Collection[str] = ("any", "linear", "logit")
+) -> tuple[Spec, ...]:
     """Parse and check explainer specs.
 
     `all` stands for every built-in explainer at its defaults without wrappers and those of Captum, methods before controls;
@@ -101,6 +103,7 @@ def parse_explainers(texts: str | Iterable[str | Spec], gives: Collection[str]) 
     Args:
         texts: comma-separated specs, or a list of these.
         gives: annotations of the images, `boxes`, `masks`; groups omit explainers that need others.
+        objectives: kinds of `ExplainerFacts.objective`; groups omit explainers of others.
 
     Raises:
         UsageError: unknown name, invalid option or value, or a duplicate.
@@ -111,6 +114,7 @@ def parse_explainers(texts: str | Iterable[str | Spec], gives: Collection[str]) 
 
     def members(name: str) -> list[Spec]:
         fit = [entry for entry in explainers if ":" not in entry.name and not entry.wraps and not lacks & set(entry.facts.needs)]
+        fit = [entry for entry in fit if entry.facts.objective in objectives]
         controls = [Spec(entry.name) for entry in fit if entry.facts.control]
         return controls if name == "controls" else [Spec(entry.name) for entry in fit if not entry.facts.control] + controls
 

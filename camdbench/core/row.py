@@ -28,6 +28,7 @@ class Row(NamedTuple):
         status: ok, constant_map (scored, but the map is constant), undefined (the metric is undefined for the image),
             not_applicable or error.
         reason: reason if the status is not ok; else empty.
+        objective: scalar of the target class that is explained: logit, probability, …, or the name of a function.
     """
 
     run: str
@@ -45,3 +46,4 @@ class Row(NamedTuple):
     value: float
     status: Status
     reason: str
+    objective: str = "logit"

@@ -24,6 +24,7 @@ VALUE_MEANINGS = {
     "scored_output": {
         "probability": "the softmax, or sigmoid, of the logits",
         "logit": "the number before the softmax",
+        "objective": "what was explained: --objective of the run",
         "accuracy": "whether the predicted class is the scored one: 1 or 0",
     },
     "maps": {

@@ -50,7 +50,7 @@ def ablationcam(trace: Trace, *, layer: str | None = None, relu: bool = True) ->
         losses = losses_by_weights(seen)
     except NotApplicable:
         losses = losses_by_replay(seen)
-    size = seen.target_logits.abs()[:, None]
+    size = seen.explained_scores.abs()[:, None]
     return weighted_sum(losses / torch.where(size > 0, size, 1), seen.activations, relu=relu)
 
 
@@ -58,9 +58,9 @@ def losses_by_weights(seen: Trace) -> Tensor:
     """The losses y - y_k (B, K), from the weights of a linear head.
 
     Raises:
-        NotApplicable: the head is another one.
+        NotApplicable: the head is another one, or the explained score is not affine in the logits.
     """
-    return seen.class_weights[seen.targets] * seen.activations.mean((2, 3))
+    return seen.explained_weights * seen.activations.mean((2, 3))
 
 
 def losses_by_replay(seen: Trace) -> Tensor:
@@ -68,10 +68,12 @@ def losses_by_replay(seen: Trace) -> Tensor:
     activations = seen.activations
     losses = activations.new_zeros(activations.shape[:2])
     step = copies_per_pass(activations.device, activations[0].numel())
-    for index, (grid, target) in enumerate(zip(activations, seen.targets.tolist(), strict=True)):
+    whole = seen.explained_scores
+    for index, grid in enumerate(activations):
         alive = grid.flatten(1).ne(0).any(1).nonzero().squeeze(1)
         for channels in alive.split(step):
             ablated = grid.repeat(len(channels), 1, 1, 1)
             ablated[torch.arange(len(channels)), channels] = 0
-            losses[index, channels] = seen.target_logits[index] - seen.replay(index, ablated)[:, target]
+            rows = torch.full_like(channels, index)
+            losses[index, channels] = whole[index] - seen.explained(seen.replay(index, ablated), rows)
     return losses

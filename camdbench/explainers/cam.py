@@ -17,6 +17,7 @@ from camdbench.explainers.common.weighted_channels import weighted_sum
     needs=("layer", "linear head"),
     refuses="networks whose head behind the layer is not global average pooling and a linear layer",
     values="(-inf, inf)",
+    objective="linear",
 )
 def cam(trace: Trace, *, layer: str | None = None, relu: bool = False) -> Tensor:
     r"""CAM: activations weighted by the linear head's weights of the class.
@@ -30,4 +31,4 @@ def cam(trace: Trace, *, layer: str | None = None, relu: bool = False) -> Tensor
         (B, h, w), signed unless `relu=True`.
     """
     seen = trace.at(layer)
-    return weighted_sum(seen.class_weights[seen.targets], seen.activations, relu=relu)
+    return weighted_sum(seen.explained_weights, seen.activations, relu=relu)

@@ -158,6 +158,7 @@ def internal_influence(
     needs=("layer", "gradients"),
     refuses="functional and reused ReLUs, and networks on which maps do not sum to the change of the logit, as with max pooling",
     values="(-inf, inf)",
+    objective="linear",
 )
 def layer_deep_lift(trace: Trace, *, layer: str | None = None, baseline: Colour = "black", channels: MapChannels = "sum") -> Tensor:
     r"""DeepLIFT of a layer (Captum): difference of activations times multipliers.
@@ -178,6 +179,7 @@ def layer_deep_lift(trace: Trace, *, layer: str | None = None, baseline: Colour 
     stochastic=True,
     refuses="functional and reused ReLUs, and networks on which maps do not sum to the change of the logit, as with max pooling",
     values="(-inf, inf)",
+    objective="linear",
 )
 def layer_deep_lift_shap(
     trace: Trace,
@@ -262,6 +264,7 @@ def layer_feature_ablation(trace: Trace, *, layer: str | None = None) -> Tensor:
     needs=("layer", "gradients"),
     refuses="networks without biases on which relevance is not conserved, layers without a rule, and ReLUs as target layer",
     values="(-inf, inf)",
+    objective="logit",
 )
 def layer_lrp(trace: Trace, *, layer: str | None = None, channels: MapChannels = "sum") -> Tensor:
     r"""Layer-wise relevance propagation to a layer with the epsilon rule (Captum).

@@ -163,6 +163,7 @@ def guided_grad_cam(
     refuses="functional and reused ReLUs, and networks on which maps do not sum to the change of the logit, as with max pooling",
     values="(-inf, inf)",
     completeness=Completeness("baseline", when={"channels": "sum"}),
+    objective="linear",
 )
 def deep_lift(trace: Trace, *, baseline: Colour = "black", channels: MapChannels = "sum") -> Tensor:
     r"""DeepLIFT with the Rescale rule (Captum): difference from a baseline times multipliers.
@@ -187,6 +188,7 @@ def deep_lift(trace: Trace, *, baseline: Colour = "black", channels: MapChannels
     refuses="functional and reused ReLUs, and networks on which maps do not sum to the change of the logit, as with max pooling",
     values="(-inf, inf)",
     completeness=Completeness("baseline", when={"channels": "sum"}),
+    objective="linear",
 )
 def deep_lift_shap(
     trace: Trace, *, baseline: RandomBaseline = "noise", n_baselines: PositiveInt = 5, channels: MapChannels = "sum"
@@ -277,6 +279,7 @@ def noise_tunnel(
     normalisation="max",
     refuses="networks without biases on which relevance is not conserved, as with residual additions, and layers without a rule",
     values="(-inf, inf)",
+    objective="logit",
 )
 def lrp(trace: Trace, *, channels: MapChannels = "sum") -> Tensor:
     r"""Layer-wise relevance propagation with the epsilon rule (Captum).

@@ -18,6 +18,7 @@ from camdbench.explainers.common.trace import Trace
     cost=Cost(forward=1, tail_backward=1, note="no backward pass on a linear head"),
     needs=("layer", "gradients"),
     values="(-inf, inf)",
+    objective="logit",
 )
 def contrastivecam(trace: Trace, *, versus: str | int = "mean", layer: str | None = None) -> Tensor:
     r"""ContrastiveCAM: HiResCAM of the class minus that of another class, or minus the mean over classes.

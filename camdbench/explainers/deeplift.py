@@ -42,6 +42,7 @@ from camdbench.models.backward_rules import (
     ),
     completeness=Completeness("baseline", when={"channels": "sum"}),
     values="(-inf, inf)",
+    objective="linear",
 )
 def deeplift(trace: Trace, *, baseline: Literal["mean", "black"] = "black", channels: Literal["max", "sum", "abs"] = "sum") -> Tensor:
     r"""DeepLIFT (Rescale rule): difference from a reference image times finite-difference multipliers.
@@ -60,7 +61,6 @@ def deeplift(trace: Trace, *, baseline: Literal["mean", "black"] = "black", chan
         raise NotApplicable("deeplift passes an image and its reference in one batch, which batch_mates='alone' excludes")
     start = fill_image(trace, baseline).expand_as(trace.images)
     rules = dict.fromkeys(ELEMENTWISE, rescale) | dict.fromkeys(POOLING, rescale_maximum)
-    targets = trace.targets
     with torch.enable_grad():
         leaf = trace.images.detach().clone().requires_grad_()
         with BackwardRules(rules):
@@ -68,5 +68,5 @@ def deeplift(trace: Trace, *, baseline: Literal["mean", "black"] = "black", chan
         check_operations(logits, leaf, "deeplift", {"_Rescale", "_RescaleMaximum"})
         own = logits[: len(leaf)]
         check_same_logits(own, trace.logits, "deeplift")
-        multipliers = torch.autograd.grad(own.gather(1, targets[:, None]).sum(), leaf)[0]
+        multipliers = torch.autograd.grad(trace.explained(own).sum(), leaf)[0]
     return reduce_channels((trace.images - start) * multipliers, channels)

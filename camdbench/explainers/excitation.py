@@ -37,6 +37,7 @@ DIFFERS = (
     aliases=("excitationbackprop", "mwp"),
     differs=DIFFERS,
     values="[0, 1]",
+    objective="logit",
 )
 def ebp(trace: Trace, *, layer: str | None = None, compat: Literal["paper", "torchray"] = "paper") -> Tensor:
     r"""Excitation backprop: marginal winning probability of the layer's neurons, given the class.
@@ -66,6 +67,7 @@ def ebp(trace: Trace, *, layer: str | None = None, compat: Literal["paper", "tor
     aliases=("cebp", "contrastiveebp"),
     differs=DIFFERS,
     values="[0, 1]",
+    objective="logit",
 )
 def cmwp(trace: Trace, *, layer: str | None = None, compat: Literal["paper", "torchray"] = "paper") -> Tensor:
     r"""Contrastive excitation backprop: relevance for the class minus that for its negated weights.

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from camdbench.core.cost import Cost, Repeat
 from camdbench.core.difference import Difference
-from camdbench.core.errors import UsageError
+from camdbench.core.errors import NotApplicable, UsageError
 from camdbench.core.registries import explainer
 from camdbench.explainers.common.descent import Sgd
 from camdbench.explainers.common.masked_scoring import chunks
@@ -106,10 +106,12 @@ def extremal(
         (B, H, W), non-negative; in the dtype of the search.
 
     Raises:
-        NotApplicable: the network cannot be copied or does not compute in float64.
+        NotApplicable: the network cannot be copied or does not compute in float64; or a contrastive reward of another objective.
     """
     if not areas or not all(0 < area < 1 for area in areas):
         raise UsageError(f"extremal(areas={areas}): expected shares of the image, more than 0 and less than 1")
+    if reward == "contrastive" and not trace.objective.is_logit:
+        raise NotApplicable(f"extremal(reward='contrastive') contrasts logits, not {trace.objective.name}; use reward='simple'")
     search = _Search(variant, reward, max_iter, step, sigma, jitter, compat == "torchray")
     if search_dtype == "network":
         return _sum_of_masks(trace, areas, search, blur_sigma, smooth)
@@ -129,14 +131,15 @@ def _masks(trace: Trace, areas: Tensor, search: _Search, blur_sigma: float) -> T
     """Optimised masks (B, A, H, W) of A areas, all at once."""
     count, size = len(areas), trace.size
     blurred = _blurred(trace, blur_sigma, search).repeat_interleave(count, 0)  # (B A, 8, 3, H, W)
-    targets, wanted = trace.targets.repeat_interleave(count), areas.repeat(len(trace.images))
-    grids = trace.images.new_ones(len(targets), *(-(-side // search.step) for side in size)).requires_grad_()
+    wanted = areas.repeat(len(trace.images))
+    rows = torch.arange(len(trace.images), device=trace.images.device).repeat_interleave(count)
+    grids = trace.images.new_ones(len(rows), *(-(-side // search.step) for side in size)).requires_grad_()
     descent = Sgd(grids, _RATE, momentum=_MOMENTUM, dampening=_MOMENTUM)
     masks = grids
     for iteration in range(search.max_iter):
         with torch.enable_grad():
             masks, whole = _enlarged(grids, size, search)
-            reward = _reward(trace, blurred, masks, targets, search, mirrored=search.jitter and iteration % 2 == 0)
+            reward = _reward(trace, blurred, masks, rows, search, mirrored=search.jitter and iteration % 2 == 0)
             loss = _AREA_WEIGHT * _GROWTH**iteration * area_error(whole, wanted, share_ties=not search.torchray) - reward
             (gradient,) = torch.autograd.grad(loss.sum(), grids)
         descent.step(gradient)
@@ -169,15 +172,15 @@ def _enlarged(grids: Tensor, size: tuple[int, int], search: _Search) -> tuple[Te
     return masks, whole
 
 
-def _reward(trace: Trace, blurred: Tensor, masks: Tensor, targets: Tensor, search: _Search, *, mirrored: bool) -> Tensor:
+def _reward(trace: Trace, blurred: Tensor, masks: Tensor, rows: Tensor, search: _Search, *, mirrored: bool) -> Tensor:
     """The reward (N,) of each mask (N, H, W)."""
     shown = {"preserve": [masks], "delete": [1 - masks], "dual": [masks, 1 - masks]}[search.variant]
     images = torch.cat([blur_by_mask(blurred, mask) for mask in shown])
     logits = trace.score(images.flip(3) if mirrored else images)
-    index = targets.repeat(len(shown))[:, None]
-    values = logits.gather(1, index).squeeze(1)
+    rows = rows.repeat(len(shown))
+    values = trace.explained(logits, rows)
     if search.reward == "contrastive":
-        values = values - logits.scatter(1, index, -torch.inf).amax(1)
+        values = values - logits.scatter(1, trace.targets[rows][:, None], -torch.inf).amax(1)
     if search.variant == "dual":
         kept, left = values.chunk(2)
         return kept - left

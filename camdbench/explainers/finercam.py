@@ -23,6 +23,7 @@ from camdbench.explainers.common.weighted_channels import weighted_sum
     differs=(
         Difference("pytorch-grad-cam", "weights the other classes by their probability and has gamma 1 (compat=pgc)", "another objective"),
     ),
+    objective="logit",
 )
 def finercam(
     trace: Trace,

@@ -26,6 +26,7 @@ from camdbench.models.bias_terms import record_bias_terms
     differs=(
         Difference("pytorch-grad-cam", "normalises each channel alone (compat=pgc)", "channels of size 0.001 and 1000 both become 1"),
     ),
+    objective="linear",
 )
 def fullgrad(trace: Trace, *, compat: Literal["paper", "pgc"] = "paper") -> Tensor:
     r"""FullGrad: magnitudes of input x gradient and bias x gradient, summed over convolutions and norms.
@@ -47,8 +48,8 @@ def fullgrad(trace: Trace, *, compat: Literal["paper", "pgc"] = "paper") -> Tens
     with torch.enable_grad(), record_bias_terms(trace.classifier.network) as added:
         logits = trace.own_pass(lambda: trace.classifier(images))
     with torch.enable_grad():
-        logits = logits.gather(1, trace.targets[:, None]).squeeze(1)
-    gradients = torch.autograd.grad(logits.sum(), [images, *(item.output for item in added)], allow_unused=True)
+        scores = trace.explained(logits)
+    gradients = torch.autograd.grad(scores.sum(), [images, *(item.output for item in added)], allow_unused=True)
     grids = [(trace.images - trace.classifier.mean) * gradients[0]]  # the normalised image times its gradient
     others = list[Tensor]()
     for item, gradient in zip(added, cast("tuple[Tensor | None, ...]", gradients[1:]), strict=True):
@@ -56,7 +57,7 @@ def fullgrad(trace: Trace, *, compat: Literal["paper", "pgc"] = "paper") -> Tens
             (grids if item.on_grid else others).append(gradient * item.bias)
     if any(len(part) != len(images) for part in grids + others):
         raise NotApplicable("a layer's output is not one item for each image, so that its biases belong to no image")
-    _check_completeness(logits.detach(), grids + others)
+    _check_completeness(scores.detach(), grids + others)
     return torch.stack([upsample(_sizes(part, compat), trace.size) for part in grids]).sum(0)
 
 

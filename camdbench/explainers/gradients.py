@@ -178,12 +178,12 @@ def gradientshap(
 
 
 def _gradients_at(trace: Trace, points: Tensor) -> Tensor:
-    """Gradients (B, n, 3, H, W) of the explained classes' logits at n points of each image."""
-    targets = trace.targets.repeat_interleave(points.shape[1])
+    """Gradients (B, n, 3, H, W) of the explained scores at n points of each image."""
+    rows = torch.arange(len(points), device=points.device).repeat_interleave(points.shape[1])
     with torch.enable_grad():
         leaf = points.flatten(0, 1).detach().clone().requires_grad_()
-        chosen = trace.score(leaf).gather(1, targets[:, None])
-        return torch.autograd.grad(chosen.sum(), leaf)[0].reshape(points.shape)
+        scores = trace.explained(trace.score(leaf), rows)
+        return torch.autograd.grad(scores.sum(), leaf)[0].reshape(points.shape)
 
 
 def _drawing(trace: Trace, purpose: str, draw: Callable[..., Tensor], shape: Sequence[int]) -> Callable[[int], Tensor]:

@@ -64,7 +64,6 @@ def guidedgradcam(trace: Trace, *, layer: str | None = None, channels: Literal["
 
 def guided_gradients(trace: Trace, method: str) -> Tensor:
     """Guided gradients (B, 3, H, W); `method` is the name in errors."""
-    targets = trace.targets
     with torch.enable_grad():
         leaf = trace.images.detach().clone().requires_grad_()
         with BackwardRules({"relu": guided_relu}):
@@ -72,4 +71,4 @@ def guided_gradients(trace: Trace, method: str) -> Tensor:
         if "_GuidedRelu" not in check_operations(logits, leaf, method, {"_GuidedRelu", *MAXIMA}):
             raise NotApplicable(f"{method} is the plain gradient on a network without ReLU")
         check_same_logits(logits, trace.logits, method)
-        return torch.autograd.grad(logits.gather(1, targets[:, None]).sum(), leaf)[0]
+        return torch.autograd.grad(trace.explained(logits).sum(), leaf)[0]

@@ -42,11 +42,10 @@ def legrad(trace: Trace, *, start: NonNegativeInt = 0) -> Tensor:
     seen, head = trace.attention, transformer_of(trace.classifier.network).head
     if start >= len(seen.probabilities):
         raise UsageError(f"legrad(start={start}): there are {len(seen.probabilities)} blocks, 0 to {len(seen.probabilities) - 1}")
-    targets = trace.targets[:, None]
     total = torch.zeros_like(seen.probabilities[0][:, 0, 0])  # (B, N)
     for attention, tokens in zip(seen.probabilities[start:], seen.tokens[start + 1 :], strict=True):
         with torch.enable_grad():
-            score = head(tokens).gather(1, targets).sum()
+            score = trace.explained(head(tokens)).sum()
             (gradient,) = torch.autograd.grad(score, attention, retain_graph=True)
         total += gradient.relu().mean((1, 2))
     trace.classifier.passes += PassCounts(backward=len(trace.images))

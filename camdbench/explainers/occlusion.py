@@ -10,7 +10,7 @@ from torch import Tensor
 
 from camdbench.core.cost import Cost, Repeat
 from camdbench.core.registries import explainer
-from camdbench.explainers.common.masked_scoring import class_scores, fill_image, score_masked
+from camdbench.explainers.common.masked_scoring import explained_scores, fill_image, score_masked
 from camdbench.explainers.common.trace import Trace
 
 
@@ -48,7 +48,7 @@ def occlusion(
         index = torch.arange(part.start, part.stop, device=rows.device)
         return 1 - rows[index // len(columns), :, None] * columns[index % len(columns), None, :]
 
-    clean = class_scores(trace.logits, trace.targets, score)
+    clean = explained_scores(trace, trace.logits, None, score)
     lost = clean.new_zeros(len(clean), *trace.size)
     for masks, scores in score_masked(trace, len(rows) * len(columns), masks_of, fill_image(trace, fill), score):
         lost += torch.einsum("bn,nhw->bhw", clean[:, None] - scores, 1 - masks)

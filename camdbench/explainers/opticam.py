@@ -170,30 +170,31 @@ class _Target:
     def __init__(self, trace: Trace, objective: Objective, normalisation: Normalisation) -> None:
         self.trace, self.kind = trace, objective
         self.normalisation: Normalisation = normalisation
-        self.images, self.activations, self.targets, self.clean = trace.images, trace.activations, trace.targets, trace.target_logits
+        self.images, self.activations, self.clean = trace.images, trace.activations, trace.explained_scores
+        self.rows = torch.arange(len(trace.images), device=trace.images.device)
 
     def of(self, chosen: Tensor) -> _Target:
         """The objective of the chosen images, (N,) bool."""
         part = copy(self)
-        for name in ("images", "activations", "targets", "clean"):
+        for name in ("images", "activations", "rows", "clean"):
             setattr(part, name, getattr(self, name)[chosen])
         return part
 
     def objective(self, weights: Tensor) -> Tensor:
         """Value to maximise, (N,), of channel weights (N, K)."""
         masks = normalise(upsample(combine(weights, self.activations), self.trace.size), self.normalisation).unsqueeze(1)
-        images, targets, clean = self.images, self.targets, self.clean
+        images, rows, clean = self.images, self.rows, self.clean
         if self.kind in ("mask", "diff"):
-            inside = self._score(images * masks, targets)
+            inside = self._score(images * masks, rows)
             return inside if self.kind == "mask" else -(clean - inside).abs()
-        both = self._score(torch.cat([images * masks, images * (1 - masks)]), targets.repeat(2))
+        both = self._score(torch.cat([images * masks, images * (1 - masks)]), rows.repeat(2))
         inside, outside = both.chunk(2)
         if self.kind == "iomask":
             return inside - outside
         return (clean - outside).abs() - (clean - inside).abs()
 
-    def _score(self, images: Tensor, targets: Tensor) -> Tensor:
-        return self.trace.score(images).gather(1, targets[:, None]).squeeze(1)
+    def _score(self, images: Tensor, rows: Tensor) -> Tensor:
+        return self.trace.explained(self.trace.score(images), rows)
 
 
 class _Best:

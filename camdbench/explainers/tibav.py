@@ -28,6 +28,7 @@ from camdbench.models.transformer_parts import BlockParts, TransformerParts, par
     "is linear in class tokens or a mean of tokens",
     aliases=("transformerattribution",),
     differs=(Difference("released code", "sums over a whole tensor", "a map depends on its batch"),),
+    objective="logit",
 )
 def tibav(trace: Trace, *, start: NonNegativeInt = 0) -> Tensor:
     r"""Transformer attribution (Chefer et al.): relevance x attention gradient, rolled out over blocks.

@@ -11,7 +11,7 @@ from torch import Tensor
 from camdbench.functional.pass_size import images_per_pass
 from camdbench.functional.probability import log_odds
 
-Output = Literal["probability", "accuracy", "logit"]
+Output = Literal["probability", "accuracy", "logit", "objective"]
 
 _BITS = {2: torch.int16, 4: torch.int32, 8: torch.int64}  # integers as wide as floating-point numbers
 
@@ -139,6 +139,7 @@ def scores_along(
     counts: tuple[int, ...],
     classes: Tensor,
     score: Output,
+    objective: Callable[[Tensor, Tensor], Tensor] | None = None,
 ) -> Tensor:
     """Perturbation curve from `before` to `after`: class scores at each point, (B, K) float64 on the CPU.
 
@@ -150,14 +151,17 @@ def scores_along(
         counts: K points; pixels with a rank below the count are replaced.
         classes: (B,) scored class.
         score: scored output.
+        objective: scores (N,) of logits (N, C) of images (N,) of the batch, read where `score` is the objective.
     """
     if not counts:
         return torch.empty(len(ranks), 0, dtype=torch.float64)
     altered = PixelReplacement(before, after, ranks, torch.tensor(counts, device=ranks.device))
     length = images_per_pass(ranks.device, ranks.shape[1], dtype=before.dtype)
-    parts = list[Tensor]()
+    parts, rows = list[Tensor](), torch.arange(len(ranks), device=ranks.device)
     for batch in point_ranges(0, [len(counts)] * len(ranks), length):
-        parts.append(class_output(network(altered.images(batch)), of_ranges(classes, batch), score))
+        logits = network(altered.images(batch))
+        read = objective is not None and score == "objective"
+        parts.append(objective(logits, of_ranges(rows, batch)) if read else class_output(logits, of_ranges(classes, batch), score))
     return torch.cat(parts).unflatten(0, (len(ranks), len(counts)))
 
 

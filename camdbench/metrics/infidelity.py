@@ -11,9 +11,9 @@ from torch import Tensor
 from camdbench.core.difference import Difference
 from camdbench.core.errors import NotApplicable, UsageError
 from camdbench.core.metric_families import MASKED
-from camdbench.core.option_types import MapKind, Masking, ScoredClass, ScoredOutput
+from camdbench.core.option_types import MapKind, Masking, ScoredClass, ScoredObjective
 from camdbench.core.registries import metric
-from camdbench.functional.curves import Output, class_output, pairs
+from camdbench.functional.curves import Output, pairs
 from camdbench.functional.float_precision import to_float64
 from camdbench.functional.infidelity import infidelity as mismatch
 from camdbench.functional.infidelity import inside, squares
@@ -53,7 +53,7 @@ def infidelity(
     beta: bool = True,
     masking: Masking = "pixels",
     scored_class: ScoredClass = "target",
-    scored_output: ScoredOutput = "logit",
+    scored_output: ScoredObjective = "logit",
     maps: MapKind = "raw",
 ) -> MetricResult:
     r"""Infidelity: mean squared error of the score changes that the map predicts for covered blocks.
@@ -66,6 +66,7 @@ def infidelity(
 
     Phi is the raw map, enlarged bilinearly, equal for the three channels. I is the difference between the image and the covered
     one (the paper); `indicator` makes I . Phi the sum of the map over the block, for maps of importance regardless of colour.
+    `scored_output="objective"` reads what was explained (`--objective`).
     beta fits the map's scale to each image, as in the authors' code; with `beta=false` the value depends on that scale.
 
     Returns:
@@ -131,6 +132,7 @@ def _measured_changes(inputs: MetricInputs, drawn: Tensor, masking: Masking, sco
     size, count, scores = inputs.size, drawn.shape[1], list[Tensor]()
     for image, point in pairs(len(images), count, size[0] * size[1], images.device):
         covered = inside(drawn[image, point], size)
-        scores.append(class_output(inputs.score(torch.where(covered[:, None], blank, images[image])), classes[image], scored_output))
-    start = class_output(inputs.logits, classes, scored_output)[:, None]
+        logits = inputs.score(torch.where(covered[:, None], blank, images[image]))
+        scores.append(inputs.output_of(logits, classes[image], scored_output, image))
+    start = inputs.output_of(inputs.logits, classes, scored_output)[:, None]
     return start - torch.cat(scores).unflatten(0, (len(images), count))

@@ -9,7 +9,7 @@ from pydantic import NonNegativeInt, PositiveInt
 
 from camdbench.core.difference import Difference
 from camdbench.core.metric_families import MASKED, MEAN_MASKED
-from camdbench.core.option_types import Fill, Masking, Readout, ScoredClass, TieOrder
+from camdbench.core.option_types import Fill, Masking, PathReadout, ScoredClass, TieOrder
 from camdbench.core.registries import metric
 from camdbench.functional.pixel_order import count_patches
 from camdbench.metrics.common.curve_points import patch_counts
@@ -130,7 +130,7 @@ def most_relevant_first(
     ties: TieOrder = "first",
     masking: Masking = "pixels",
     scored_class: ScoredClass = "target",
-    scored_output: Readout = "probability",
+    scored_output: PathReadout = "probability",
 ) -> MetricResult:
     r"""MoRF: mean class score while patches or pixels are replaced, most relevant first.
 
@@ -139,7 +139,8 @@ def most_relevant_first(
     The curve's x is the fraction of patches. The area is taken by trapezoids over the covered part of [0, 1] and divided by
     its width. Patches of a grid, or pixels if `patch` is 1, are replaced `step` at a time, `regions` in all (0: all), or in
     `intervals` equal fractions. `ends=false` omits the original image and the last point: Chefer et al. read 10 to 90 % of
-    the pixels. `scored_output="accuracy"` is 1 if the class has the largest logit. `fill` as in `aopc`.
+    the pixels. `scored_output="accuracy"` is 1 if the class has the largest logit, `objective` what was explained, times 100. `fill` as in
+    `aopc`.
 
     Returns:
         (B,) float64 in [0, 100], per cent; lower is better.
@@ -162,7 +163,7 @@ def least_relevant_first(
     ties: TieOrder = "first",
     masking: Masking = "pixels",
     scored_class: ScoredClass = "target",
-    scored_output: Readout = "probability",
+    scored_output: PathReadout = "probability",
 ) -> MetricResult:
     r"""LeRF: mean class score while patches or pixels are replaced, least relevant first.
 

@@ -32,14 +32,20 @@ def tensor_of(output: object, read: ReadOutput | None = None) -> Tensor:
         UsageError: there is no such tensor, or it has fewer than two classes.
     """
     output = output if read is None else read(output)
+    found = first_output(output)
+    if not isinstance(found, Tensor) or found.ndim != 2 or found.shape[1] < 2:
+        raise UsageError(f"the network must return logits (B, C) of at least two classes; it returned {_describe(output, found)}")
+    return found
+
+
+def first_output(output: object) -> object:
+    """The output itself, the first of a tuple or list, or `logits` as attribute or key."""
     found = getattr(output, "logits", output)
     if isinstance(found, Mapping):
         values = cast("Mapping[str, object]", found)
         found = values.get("logits", values.get("last_hidden_state", found))  # PP-LCNet of transformers
     if isinstance(found, list | tuple) and found:
         found = cast("Sequence[object]", found)[0]
-    if not isinstance(found, Tensor) or found.ndim != 2 or found.shape[1] < 2:
-        raise UsageError(f"the network must return logits (B, C) of at least two classes; it returned {_describe(output, found)}")
     return found
 
 
@@ -47,6 +53,7 @@ def _describe(output: object, found: object) -> str:
     if isinstance(found, Tensor):
         single = found.ndim == 2 and found.shape[1] == 1
         fix = "; for one logit z of two classes return torch.cat([torch.zeros_like(z), z], 1)" if single else ""
+        fix = "; of a segmentation network explain --objective region(CLASS, MASK)" if found.ndim == 4 else fix
         return f"{tuple(found.shape)}{fix}"
     if isinstance(found, Mapping):
         return f"{type(output).__name__} with the keys {', '.join(map(repr, cast('Mapping[str, object]', found)))}, not 'logits'"

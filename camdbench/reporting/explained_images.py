@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from camdbench.core.errors import UsageError
+from camdbench.core.objective_names import explained_by
 from camdbench.core.registries import parse_explainers, parse_metrics
 from camdbench.core.written_files import make_folder, write_whole
 from camdbench.datasets.geometry import choose_preprocess, geometry_of
@@ -19,7 +20,10 @@ from camdbench.datasets.transforms import SpatialTransform
 from camdbench.explainers.common.explain import explain
 from camdbench.explainers.common.explanation import Explanation
 from camdbench.explainers.common.own_explainers import own_explainers
+from camdbench.explainers.common.own_objectives import read_objective
+from camdbench.explainers.common.scored_objectives import classifier_of, scored_objective
 from camdbench.functional.map_overlay import COLOURS, check_colours
+from camdbench.functional.objectives import Objective
 from camdbench.metrics.common.own_metrics import own_metrics
 from camdbench.models.classifier import Classifier
 from camdbench.models.photograph_note import photograph_note
@@ -55,6 +59,7 @@ def explain_images(
     explainers: Any,
     *,
     target: str | int = "predicted",
+    objective: Any = "logit",
     metrics: Any = "ad,ag,ai",
     preprocess: str | None = None,
     size: int | None = None,
@@ -73,6 +78,7 @@ def explain_images(
         names: image files, or names of images bundled with scikit-image such as `chelsea`.
         explainers: explainer specs, comma-separated, references `[NAME=]FILE.py:FUNCTION` included; or `all`.
         target: predicted, runner_up, least_likely, a class index or a class name.
+        objective: what is explained of that class, as for `explain`.
         metrics: metric specs, comma-separated, references included, whose values are shown beside the maps.
         preprocess: preprocessing to a square; default: the model's own, else `resize256_crop224`.
         size: side length in pixels; default: the model's input size.
@@ -86,9 +92,15 @@ def explain_images(
         UsageError: unknown name, or no image can be read.
     """
     check_colours(colours)
+    if (scored := scored_objective(objective)) is not None:
+        if target != "predicted":
+            raise UsageError(f"--target = {target}: --objective {scored} states what is explained; omit it")
+        classifier, target = classifier_of(classifier, scored, preprocess)
+        objective = Objective(str(scored), scored)
     transform = SpatialTransform(_preprocess(preprocess, size, classifier), size or classifier.input_size)
     with own_explainers(explainers) as chosen, own_metrics(metrics) as scored:
-        specs = [str(spec) for spec in parse_explainers(chosen, gives=())]
+        explained, _ = read_objective(objective)
+        specs = [str(spec) for spec in parse_explainers(chosen, (), explained_by(explained.named))]
         parse_metrics(scored, gives=(), explains=False)
         images, damaged = read_images(names, transform, longest)
         if not images:
@@ -98,13 +110,14 @@ def explain_images(
                 log(line)
         make_folder(out, "--out")
         batch = torch.stack([image.input for image in images])
-        found = explain(classifier, batch, specs, targets=target, seed=seed)
+        found = explain(classifier, batch, specs, targets=target, objective=objective, seed=seed)
         if not found:
             raise UsageError("; ".join(f"{spec}: {reason}" for spec, reason in found.refused.items()))
         values = {spec: _values(classifier, batch, own, scored) for spec, own in found.items()}
         items = _items(classifier, images, found, values, out)
         pictures = write_files(images, found, items, out, colours)
-        text = explained_page(classifier, images, found, values, pictures, preprocess=transform.how, target=str(target))
+        about = str(target) if explained.is_logit else f"{target}, objective: {explained.name}"
+        text = explained_page(classifier, images, found, values, pictures, preprocess=transform.how, target=about)
         write_whole(out / "report.html", text)
         return ExplainedImages(items, damaged, found.refused, out / "report.html")
 

@@ -192,6 +192,7 @@ def _head(run: ReportRun) -> list[str]:
     started = [session["start"] for session in run.about["sessions"] if "start" in session]
     images = own.get("images", len(run.about["ids"]))
     data = f"{config.get('dataset', '')} {config.get('split', '')}, {images} images, target {config.get('target', '')}"
+    data += f", objective {own_score}" if (own_score := config.get("objective", "logit")) != "logit" else ""
     further = [f"started {started[0]}"] if started else []
     lost = lost_line(run.about["sessions"])
     lines = [data, f"models: {', '.join(run.about['models'])}", *further]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from camdbench.core.errors import UsageError
 from camdbench.core.network_options import BatchMates, Optimize, Output
+from camdbench.core.objective_names import OBJECTIVE_HELP, explained_by
 from camdbench.core.precision import Precision
 from camdbench.core.registries import (
     NO_EXPLAINER,
@@ -20,7 +21,7 @@ from camdbench.core.registries import (
 )
 from camdbench.core.settings import Setting, named_file, numbers
 from camdbench.core.spec import Spec, parse_spec
-from camdbench.runner.request_checks import check_explainers, check_needs, parse_map_name
+from camdbench.runner.request_checks import check_explainers, check_needs, check_objective, parse_map_name
 from camdbench.runner.shards import parse_shard
 
 if TYPE_CHECKING:  # a request is checked before torch is imported
@@ -80,6 +81,7 @@ class RunConfig:
     target: Annotated[
         str | int, Setting("Class to explain and score: label, predicted, runner_up, least_likely or a class index.", metavar="TARGET")
     ] = "label"
+    objective: Annotated[str, Setting(OBJECTIVE_HELP, metavar="OBJECTIVE")] = "logit"
     limit: Annotated[int | None, Setting("Use the first N images.", ge=1, default_help="64 of the embedded data set, else all")] = None
     sample: Annotated[int | None, Setting("Use N images drawn at random by --seed; fewer are a subset of more.", ge=1)] = None
     image_ids: Annotated[File | None, Setting("File with the ids of the images, one per line.", role="resource", metavar="FILE")] = None
@@ -199,6 +201,9 @@ def check_config(config: RunConfig, resources: Resources | None = None) -> Reque
 
     maps = None if resources is None or resources.maps is None else str(resources.maps)
     made_before = resources is not None and (maps is not None or resources.map_source is not None)
+    unnamed = made_before or (resources is not None and resources.objective is not None)
+    objective, target, kinds = (config.objective, config.target, ()) if unnamed else check_objective(config.objective, config.target)
+    config = replace(config, objective=objective, target=target)
     config, models = _check_models(config, resources)
     spec, split, gives = _check_dataset(config, resources)
     scores = parse_metrics(config.metrics, gives, explains=not made_before)
@@ -210,7 +215,7 @@ def check_config(config: RunConfig, resources: Resources | None = None) -> Reque
         if made_before and not isinstance(named, str) and any(parse_spec(name).name not in explainers for name in named):
             chosen = tuple(map(parse_spec, named))  # of a run with own explainers
         else:
-            chosen = parse_explainers(named, gives)
+            chosen = parse_explainers(named, gives, kinds or explained_by(None))
     given = tuple(parse_map_name(name, "--maps") for name in _names_of_maps(config, resources))
     if twice := set(given) & set(chosen):
         raise UsageError(f"--maps {twice.pop()}: an explainer of the run has this name; choose another name")

@@ -7,6 +7,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import Any
 
+from camdbench.core.errors import UsageError
 from camdbench.core.own_entry import OwnEntry
 from camdbench.core.references import is_reference
 from camdbench.core.registries import explainers, metrics
@@ -42,7 +43,7 @@ def opened(options: Mapping[str, Any], resources: Resources | None = None) -> Ge
     ):
         given |= {name: texts for name, texts in (("explainers", own), ("metrics", scores)) if texts is not None}
         resources = _with_models(given, resources)
-        yield given, _with_data(given, resources)
+        yield given, _with_objective(given, _with_data(given, resources))
 
 
 def _with_models(options: dict[str, Any], resources: Resources | None) -> Resources | None:
@@ -73,6 +74,23 @@ def _with_data(options: dict[str, Any], resources: Resources | None) -> Resource
     del options["dataset"]
     found, place = data_of(given, limit=options.get("limit"), **about)
     return replace(resources or Resources(), dataset=found, dataset_place=place, data_options=about if place else {})
+
+
+def _with_objective(options: dict[str, Any], resources: Resources | None) -> Resources | None:
+    """Move an objective that is a function or a reference from the options to the resources; its name stays.
+
+    Raises:
+        UsageError: it is none, or there is a function for each image.
+    """
+    from camdbench.explainers.common.own_objectives import is_own_objective, read_objective
+
+    if not is_own_objective(options.get("objective")):
+        return resources
+    found, place = read_objective(options["objective"])
+    if len(found.functions) > 1:
+        raise UsageError(f"objective: {len(found.functions)} functions; a run takes one, for all images; use camdbench.explain")
+    options["objective"] = found.name
+    return replace(resources or Resources(), objective=found, objective_place=place)
 
 
 def own_entries(explained: Sequence[Spec], scored: Sequence[Spec]) -> list[tuple[str, Spec, OwnEntry[Any]]]:

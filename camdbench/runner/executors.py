@@ -94,6 +94,10 @@ def check_objects(request: Request, resources: Resources | None) -> None:
         if not own.place:
             raise UsageError(f"--executor ray: {kind} {spec.name} is an object of this session, which workers cannot load; {_FIX}")
     given = resources or Resources()
+    if given.objective is not None and not given.objective_place:
+        raise UsageError(
+            f"--executor ray: objective {given.objective.name} is an object of this session, which workers cannot load; {_FIX}"
+        )
     objects = {f"model {name}": own for name, own in given.models.items() if name not in given.places}
     objects |= {} if given.dataset is None else {f"dataset {given.dataset_name}": given.dataset}
     for what, own in objects.items():

@@ -14,7 +14,7 @@ from camdbench.core.own_modules import files_of
 from camdbench.core.references import files_in, with_paths
 from camdbench.core.written_files import AlreadyWritten, creating, write_whole
 
-_SUMS, _KINDS = "SHA256SUMS", ("explainers", "metrics", "models", "dataset")
+_SUMS, _KINDS = "SHA256SUMS", ("explainers", "metrics", "models", "dataset", "objective")
 
 
 def write_own_files(root: Path, options: Mapping[str, Any]) -> None:

@@ -14,6 +14,8 @@ from camdbench.core.settings import fields_of
 from camdbench.core.spec import Spec
 from camdbench.datasets.samples import Dataset
 from camdbench.explainers.common.layer_choice import check_explainer, checked_layers
+from camdbench.explainers.common.objective_fit import check_fit
+from camdbench.explainers.common.own_objectives import check_objective
 from camdbench.functional.targets import class_indices
 from camdbench.metrics.common.curve_points import few_points
 from camdbench.models.classifier import Classifier
@@ -172,7 +174,7 @@ def _facts_of(classifier: Classifier, resources: Resources) -> dict[str, Any]:
     """Check that a model fits the request and the data; return its facts for the record.
 
     Raises:
-        UsageError: a layer cannot be explained, or labels exceed the model's classes.
+        UsageError: a layer cannot be explained, labels exceed the model's classes, or an explainer does not explain the objective.
     """
     request, dataset = resources.checked_request, resources.images
     size = resources.image_size
@@ -181,6 +183,9 @@ def _facts_of(classifier: Classifier, resources: Resources) -> dict[str, Any]:
     asked = [spec for spec in request.computed if not made_before and "layer" in needs_of(spec)]
     for spec in () if made_before else request.computed:
         check_explainer(classifier, spec, look.check.gradient_problem)
+    linear = check_objective(resources.explained_objective, look.check.classes)
+    for spec in () if made_before else request.computed:
+        check_fit(spec, resources.explained_objective, linear=linear)
     seen = layers_of_look(classifier, look) if asked else []
     layers = {str(spec): ", ".join(checked_layers(classifier, spec, None, seen)) for spec in asked}
     _check_classes(classifier, look.check.classes, request, dataset)

@@ -16,6 +16,7 @@ from camdbench.core.registries import models as registered_models
 from camdbench.core.settings import fields_of
 from camdbench.core.spec import Spec
 from camdbench.explainers.common.own_explainers import own_record
+from camdbench.explainers.common.own_objectives import code_of_objective
 from camdbench.models.classifier import Classifier
 from camdbench.models.huggingface_attention import attention_note
 from camdbench.models.network_check import Look
@@ -49,7 +50,7 @@ def make_record(request: Request, resources: Resources, models: Models, few: Map
         maps=None if request.maps is None else fingerprint(request.maps),
         map_normalisation=request.map_normalisation,
         given={str(spec): own.digest() for spec, own in resources.joint_maps.items()},
-        plugins=_plugins(request, {facts["name"]: facts["classifier"] for facts in models.values()}),
+        plugins=_plugins(request, {facts["name"]: facts["classifier"] for facts in models.values()}) | _code_of_objective(resources),
         explainers={
             str(spec): {
                 "paper": explainers.get(spec.name).facts.paper if spec.name in explainers else "",
@@ -134,6 +135,12 @@ def _plugins(request: Request, networks: Mapping[str, Classifier]) -> dict[str, 
     return {name: code for name, code in found.items() if code is not None}
 
 
+def _code_of_objective(resources: Resources) -> dict[str, str]:
+    """Return the code hash of a user's objective, by its name: `objective mine`."""
+    own = resources.objective
+    return {} if own is None else {f"objective {own.name}": code_of_objective(own)}
+
+
 def to_json(value: Any) -> Any:
     """A value of a configuration as JSON has it."""
     return list(value) if isinstance(value, tuple) else str(value) if isinstance(value, Path) else value
@@ -141,6 +148,9 @@ def to_json(value: Any) -> Any:
 
 def automatic_name(record: RunRecord) -> str:
     """Return a name derived from configuration, data, weights and code."""
-    text = json.dumps(record.identity | {"explainers": record.config["explainers"]}, sort_keys=True)
+    facts = record.identity | {"explainers": record.config["explainers"]}
+    if facts["objective"] == RunConfig.objective:
+        del facts["objective"]  # as before there were others
+    text = json.dumps(facts, sort_keys=True)
     name = record.config["dataset"].partition("(")[0]
     return f"{name}-{record.config['split']}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from camdbench.core.errors import UsageError
+from camdbench.core.objective_names import explained_by, parse_objective
 from camdbench.core.registries import NO_EXPLAINER, datasets, explainers, has_model_scope, metrics, needs_of
 from camdbench.core.spec import Spec, parse_spec
 
@@ -57,3 +58,18 @@ def _files_of(dataset: str, need: str) -> str:
     optional = datasets.get(dataset).facts.optional if dataset in datasets else ()
     paths = [path for kind, path in (entry.split(": ") for entry in optional) if kind == need]
     return f" without {' or '.join(paths)} under --data-root" if paths else ""
+
+
+def check_objective(objective: str, target: str | int) -> tuple[str, str | int, tuple[str, ...]]:
+    """A named objective in canonical spelling, the target, which some objectives state, and the kinds of explainers that explain it.
+
+    Raises:
+        UsageError: unknown objective, or a target beside an objective that states one.
+    """
+    named = parse_objective(objective)
+    if not named.of_logits:
+        stated = str(named.classes[0] if named.classes else 1)  # of `models.scored_outputs`
+        if str(target) not in ("label", stated):
+            raise UsageError(f"--target = {target}: --objective {named} states what is explained; omit it")
+        target = stated
+    return str(named), target, explained_by(named)

@@ -32,6 +32,8 @@ def resolved(run: Run) -> dict[str, Any]:
     found |= {"explainers": _own_specs(explainers, run.request.computed) or "none", "metrics": _own_specs(metrics, run.request.metrics)}
     if resources.dataset is not None:
         found["dataset"] = resources.dataset_place or {_OBJECT: resources.dataset_name}
+    if resources.objective is not None:
+        found["objective"] = resources.objective_place or {_OBJECT: resources.objective.name}
     found |= resources.data_options
     if resources.joint:
         found["maps"] = {_OBJECT: list(resources.joint)}

@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
-from weakref import WeakKeyDictionary
 
 from torch import Tensor
 
-from camdbench.core.errors import CamdbenchError, NotApplicable, UsageError
+from camdbench.core.errors import CamdbenchError, UsageError
 from camdbench.core.registries import datasets
 from camdbench.core.spec import Spec
 from camdbench.datasets.class_order import InNetworkOrder
 from camdbench.datasets.geometry import choose_preprocess
-from camdbench.datasets.loading import UnreadableImage, default_workers, first_readable, read
+from camdbench.datasets.loading import default_workers, first_readable
 from camdbench.datasets.on_disk import OnDisk
 from camdbench.datasets.open_dataset import is_path, open_dataset
 from camdbench.datasets.own.of_model import OfModel
 from camdbench.datasets.own_data import to_dataset
-from camdbench.datasets.samples import Batch, Dataset, Sample, batches
-from camdbench.datasets.subsets import select_images, shuffled
+from camdbench.datasets.samples import Dataset
+from camdbench.datasets.subsets import select_images
+from camdbench.explainers.common.own_objectives import read_objective
 from camdbench.explainers.common.saliency import saliency
+from camdbench.explainers.common.scored_objectives import classifier_of, scored_objective
+from camdbench.functional.objectives import LOGIT, Objective
 from camdbench.models.classifier import Classifier
 from camdbench.models.devices import pick_device
 from camdbench.models.huggingface_zoo import is_zero_shot, with_absolute_folders
@@ -32,6 +33,7 @@ from camdbench.models.optimised import plain_of
 from camdbench.models.zoo import load_classifier
 from camdbench.runner.joint_maps import JointMaps
 from camdbench.runner.map_files import MapsLike
+from camdbench.runner.reference_images import ReferenceImages
 from camdbench.runner.saved_maps import FileMaps, MapSource, RunMaps
 from camdbench.runner.working_models import WorkingModels
 
@@ -61,6 +63,8 @@ class Resources:
         places: references of own models with absolute paths, from which a worker makes them.
         data_options: options of `camdbench.data` beside that reference.
         dataset_place: reference of the data set with an absolute path; empty for objects.
+        objective: a user's objective; None: the one that the request names.
+        objective_place: reference of its function with an absolute path; empty for objects.
     """
 
     models: Mapping[str, Classifier] = field(default_factory=dict[str, Classifier])
@@ -76,7 +80,10 @@ class Resources:
     places: Mapping[str, str] = field(default_factory=dict[str, str])
     dataset_place: str = ""
     data_options: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    objective: Objective | None = None
+    objective_place: str = ""
     _loaded: dict[str, Classifier] = field(default_factory=dict[str, Classifier], init=False, repr=False)
+    _scored: dict[str, Classifier] = field(default_factory=dict[str, Classifier], init=False, repr=False)  # made for the objective
 
     def __post_init__(self) -> None:
         self.dataset = None if self.dataset is None else to_dataset(self.dataset)
@@ -91,10 +98,13 @@ class Resources:
         paths = ["data_root", "weights", "image_ids", "prompts"] + ["classes"] * is_path(asked.config.classes)
         found = {name: _absolute(getattr(asked.config, name)) for name in paths}
         maps = None if asked.config.maps is None else {name: _absolute(path) for name, path in asked.config.maps.items()}
+        if self.objective is None and (scored := scored_objective(asked.config.objective)) is not None:
+            found["objective"] = str(scored.in_folder(Path.cwd()))
         config = replace(asked.config, device=self.device, maps=maps, **found)
         models = tuple(_absolute(name) if Path(name).is_file() else with_absolute_folders(name) for name in asked.models)
         place = replace(asked, config=config, models=models, dataset=_with_absolute_masks(asked.dataset), maps=_absolute(asked.maps))
-        return replace(self, place=place, models={name: own for name, own in self.models.items() if name not in self.places})
+        kept = {name: own for name, own in self.models.items() if name not in self.places}
+        return replace(self, place=place, models=kept, objective=None if self.objective_place else self.objective)
 
     @property
     def checked_request(self) -> Request:
@@ -195,6 +205,15 @@ class Resources:
         return ReferenceImages(self.all_images, seed=self.checked_request.config.seed, target=self.checked_request.target_rule)
 
     @cached_property
+    def explained_objective(self) -> Objective:
+        """What is explained of an image; the function of a reference is loaded in a worker. The logit for maps made before."""
+        if self.objective is not None:
+            return self.objective
+        if self.maps is not None or self.map_source is not None:
+            return LOGIT
+        return read_objective(self.objective_place or self.checked_request.config.objective)[0]
+
+    @cached_property
     def joint_maps(self) -> dict[Spec, JointMaps]:
         """Given maps by explainer, read once."""
         given = {**(self._place.config.maps or {}), **self.joint}
@@ -219,7 +238,16 @@ class Resources:
         return WorkingModels(self)
 
     def classifier(self, name: str) -> Classifier:
-        """Return the model of a name as it is: the given object, or loaded on first use and kept."""
+        """Return the model of a name: the given object, or loaded on first use and kept; or what is made of it for the objective."""
+        if self.objective is None and (scored := scored_objective(self._place.config.objective)) is not None:
+            if name not in self._scored:
+                self._scored[name] = classifier_of(self._own_classifier(name), scored)[0]
+                self._scored[name].name = name if name in self.models else self._scored[name].name
+            return self._scored[name]
+        return self._own_classifier(name)
+
+    def _own_classifier(self, name: str) -> Classifier:
+        """Return the model of a name as it is."""
         if name in self.models:
             return plain_of(self.models[name])
         if name not in self._loaded:
@@ -251,44 +279,6 @@ class Resources:
                     classifier.to("cpu")
         if self._loaded[name].device != pick_device(self.device):
             self._loaded[name].to(self.device)
-
-
-class ReferenceImages:
-    """Random images of the whole data set, the same for every scored image and every subset.
-
-    Args:
-        dataset: the whole data set.
-        seed: seed of the draw.
-        target: rule of the explained class of each image.
-
-    Attributes:
-        known: results by key of each classifier, kept for all images of a run while the classifier lives.
-    """
-
-    def __init__(self, dataset: Dataset, *, seed: int, target: str) -> None:
-        self.dataset, self.seed, self.target = dataset, seed, target
-        self._samples, self._readable = list[Sample](), self._read()
-        self.known: WeakKeyDictionary[Classifier, dict[Hashable, object]] = WeakKeyDictionary()
-
-    def samples(self, count: int) -> list[Sample]:
-        """Return the first `count` readable images of the draw.
-
-        Raises:
-            NotApplicable: the data set has fewer.
-        """
-        self._samples += islice(self._readable, max(0, count - len(self._samples)))
-        if len(self._samples) < count:
-            raise NotApplicable(f"the metric compares with {count - 1} other images, and the data set has {len(self._samples)} in all")
-        return self._samples[:count]
-
-    def batches(self, count: int, size: int) -> Iterator[Batch]:
-        """Yield them in batches of at most `size` images of one shape."""
-        return batches(self.samples(count), size)
-
-    def _read(self) -> Iterator[Sample]:
-        for position in shuffled(self.dataset.ids, range(len(self.dataset.ids)), self.seed, "others"):
-            if not isinstance(found := read(self.dataset, position), UnreadableImage):  # the rows of others state the reason
-                yield found
 
 
 def _bytes_of(classifier: Classifier) -> int:

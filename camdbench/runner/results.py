@@ -78,7 +78,7 @@ class BatchResult:
         """Yield table rows.
 
         Args:
-            facts: run, dataset, split, model and target_rule.
+            facts: run, dataset, split, model, target_rule and objective.
             protocols: name and hash of each metric's protocol.
         """
         for metric, own in self.scores.items():

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from camdbench.core.errors import UsageError
 from camdbench.core.files import read_fields
 from camdbench.core.network_options import check_choice
+from camdbench.core.objective_names import parse_objective
 from camdbench.core.own_modules import is_module
 from camdbench.core.progress import Progress, showing
 from camdbench.core.references import has_reference, relative_to
@@ -191,7 +192,7 @@ def _opened(
         load_plugin(plugin)
     chosen, resources = _with_maps(with_data_options(read | dict(options), None if "dataset" in given else RunConfig.dataset), resources)
     refuse_objects(chosen)
-    if all(map(is_named, (chosen.get(name) for name in ("explainers", "metrics", "models", "dataset")))):
+    if all(map(is_named, (chosen.get(name) for name in ("explainers", "metrics", "models", "dataset", "objective")))):
         yield check_config(make_config(RunConfig, chosen), resources), resources
         return
     from camdbench.runner.door import opened  # imports torch
@@ -212,9 +213,11 @@ def read_config(config: RunConfig | Mapping[str, Any] | str | Path | None) -> di
     options = read_fields(file, "config =", "explainers: gradcam")
     paths = {item.name for item in fields_of(RunConfig) if item.setting.role == "resource"} | {"out"}
     found = {name: str(file.parent / value) if name in paths and isinstance(value, str) else value for name, value in options.items()}
-    for name in ("explainers", "metrics", "models", "dataset"):
+    for name in ("explainers", "metrics", "models", "dataset", "objective"):
         if name in found:
             found[name] = relative_to(file.parent, found[name])
+    if isinstance(objective := found.get("objective"), str) and not has_reference(objective):
+        found["objective"] = str(parse_objective(objective).in_folder(file.parent))
     if isinstance(dataset := found.get("dataset"), str):
         found["dataset"] = table_in(file.parent, dataset)
     found |= {name: str(file.parent / found[name]) for name in ("images", "classes") if is_path(found.get(name))}

@@ -112,7 +112,7 @@ class RunRecord:
             for name, own in self.models.items()
             for fact, default in MODEL_FACTS.items()
         }
-        config = dict(self.config) | {"models": list(self.models)}  # names in rows, as files of networks may move
+        config = {"objective": RunConfig.objective} | dict(self.config) | {"models": list(self.models)}
         return identity_of(RunConfig, config) | {
             "data": self.dataset.get("fingerprint"),
             "images": hashlib.sha256("\n".join(self.ids).encode()).hexdigest()[:16],

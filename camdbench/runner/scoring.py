@@ -21,13 +21,14 @@ from camdbench.datasets.samples import Batch
 from camdbench.explainers.common.saliency import Saliency, saliency
 from camdbench.explainers.common.trace import Trace
 from camdbench.explainers.common.usage import Usage
+from camdbench.functional.objectives import LOGIT, Objective
 from camdbench.metrics.common.inputs import Explain, MetricInputs
 from camdbench.metrics.common.result import MetricResult, check_result
 from camdbench.models.classifier import Classifier
 from camdbench.models.devices import clock
 from camdbench.runner.config import SaveMaps
 from camdbench.runner.joint_maps import ALONE, JointMaps
-from camdbench.runner.resources import ReferenceImages
+from camdbench.runner.reference_images import ReferenceImages
 from camdbench.runner.results import BatchResult, MetricScores
 from camdbench.runner.saved_maps import MapSource
 from camdbench.runner.shared_work import SharedWork
@@ -53,6 +54,7 @@ def score_batch(
     source: Callable[[Spec], MapSource] = lambda _: saliency,
     others: ReferenceImages | None = None,
     keep_maps: SaveMaps = "none",
+    objective: Objective = LOGIT,
 ) -> Iterator[BatchResult]:
     """Explain and score one batch, explainer by explainer; explainers share the passes of one trace.
 
@@ -66,12 +68,13 @@ def score_batch(
         source: source of an explainer's maps.
         others: images for metrics that compare with other images.
         keep_maps: maps that results include: none, view or raw.
+        objective: what is explained of an image.
 
     Raises:
         UsageError: the target class does not exist.
         torch.OutOfMemoryError: the batch is too large for the device.
     """
-    trace = Trace(classifier, batch, target=target, seed=seed)
+    trace = Trace(classifier, batch, target=target, seed=seed, objective=objective)
     explaining = [spec for spec in explainers if spec != NO_EXPLAINER and not isinstance(source(spec), JointMaps)]
     work, known = SharedWork(trace, explaining, others), False
     for spec in explainers:
@@ -185,6 +188,7 @@ def _inputs(trace: Trace, **of_maps: Any) -> MetricInputs:
         ids=trace.batch.ids,
         seed=trace.seed,
         features=trace,
+        explained=trace.explained,
         **of_maps,
     )
 

@@ -14,7 +14,7 @@ from camdbench.functional.seeding import generator_for
 from camdbench.metrics.common.inputs import AlteredImages, Change, ExplainOthers, ExplainVersions
 from camdbench.models.devices import clock
 from camdbench.models.pass_counts import copy_counted
-from camdbench.runner.resources import ReferenceImages
+from camdbench.runner.reference_images import ReferenceImages
 
 T = TypeVar("T")
 KEPT_MAP_BYTES = 2**30  # raw maps of altered images that wait for their explainers; explainers beyond that make theirs in their turn
@@ -143,9 +143,10 @@ class SharedWork:
         assert self._others is not None
         for batch in self._others.batches(count, len(self._trace.images)):
             moved = batch.to(self._trace.images.device)
-            as_is = Trace(self._trace.classifier, moved, target=self._others.target, seed=self._trace.seed)
+            how: dict[str, Any] = {"seed": self._trace.seed, "objective": self._trace.objective}
+            as_is = Trace(self._trace.classifier, moved, target=self._others.target, **how)
             images = change(moved.images, [generator_for(self._trace.seed, name, purpose) for name in batch.ids])
-            yield as_is.of(replace(moved, images=images), targets=as_is.targets)
+            yield as_is.of(replace(moved, images=images))
 
     def _explain(
         self, spec: Spec, traces: Iterator[Trace], waiting: dict[Spec, _Kept], count: int = 0

@@ -163,6 +163,7 @@ class Worker:
         """Compute missing results; if memory runs out, halve the batch and continue with the remaining explainers."""
         asked, source, others = self.request, self.resources.source, self.resources.reference_images
         given: dict[str, Any] = {"target": asked.target_rule, "seed": asked.config.seed, "source": source, "others": others}
+        given["objective"] = self.resources.explained_objective
         size = 1 if classifier.batch_mates == "alone" else self.batch_size
         for batch, lacking in unit_batches(samples, explainers, there, size):
             pending = [(batch, lacking)]
@@ -231,6 +232,7 @@ class Worker:
             "split": asked.split,
             "model": key.model,
             "target_rule": asked.target_rule,
+            "objective": asked.config.objective,
         }
         rows = [row for result in (*own, *failed) for row in result.rows(facts, self._protocols)]
         rows.sort(key=lambda row: order[row.image])

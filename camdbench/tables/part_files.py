@@ -37,6 +37,7 @@ _GONE = (errno.ENOENT, errno.ESTALE)  # the second on NFS
 _PARTITIONS = ("model", "explainer")  # in the path
 _INTEGERS = frozenset({"label", "target", "predicted", "images", "forward", "backward", "tail_forward", "tail_backward", CHUNK})
 _NUMBERS = frozenset({"value", "x", "probability", "seconds", "peak_memory_mb"})
+_ABSENT = {"objective": "logit"}  # values of columns that files of older runs lack
 _OF_LISTS = {"x": "text", "value": "lists of numbers"}  # of curves since schema 3
 FIXES = {
     "rows": "delete it and run the same command again",
@@ -243,6 +244,7 @@ def row_groups(part: PartFile, kind: str, held: range, names: Sequence[str]) -> 
     with pa.OSFile(str(part.path)) as source:
         about = pq.ParquetFile(source).metadata
         _check_footer(about.metadata or {}, held)
+        given |= {name: own for name, own in _ABSENT.items() if name in names and name not in about.schema.names}
         texts = [name for name in about.schema.names if name in names and name not in _INTEGERS | _NUMBERS]
         file = pq.ParquetFile(source, metadata=about, read_dictionary=texts, page_checksum_verification=True)
         for group in range(about.num_row_groups):

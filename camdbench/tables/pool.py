@@ -14,8 +14,8 @@ from camdbench.tables.load import MODEL_FACTS, load_run, load_usage
 from camdbench.tables.load_cells import load_cells
 
 _CELL = ["model", "explainer", "metric"]
-_CONFIG = ("dataset", "split", "target", "seed", "precision", "optimize")  # options of a run with which its values change
-_ABSENT = {"optimize": "none"}  # values of options that older runs do not have
+_CONFIG = ("dataset", "split", "target", "objective", "seed", "precision", "optimize")  # options of a run with which its values change
+_ABSENT = {"optimize": "none", "objective": "logit"}  # values of options that older runs do not have
 _HASHES = ("code", "class_names")
 _SHOWN = 4  # characters of a hash, if they differ
 
@@ -55,8 +55,8 @@ def load_pooled(runs: Sequence[str | Path | Pooled]) -> Pooled:
 
     What is read already is returned, so several tables need one reading.
 
-    Data, images, target rule, seed, precision and the code of camdbench must agree; so must the network of a model, the protocol of a
-    metric, the layers of an explainer and the code of a plug-in that two runs have. The table is then that of one run.
+    Data, images, target rule, objective, seed, precision and the code of camdbench must agree; so must the network of a model, the
+    protocol of a metric, the layers of an explainer and the code of a plug-in that two runs have. The table is then that of one run.
 
     Raises:
         UsageError: no run.

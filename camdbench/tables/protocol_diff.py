@@ -88,7 +88,8 @@ def _model_pairs(mine: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[tup
 def _config(record: Mapping[str, Any]) -> dict[str, Any]:
     """Return the configuration without metrics, models and paths, which other sections cover."""
     left_out = ("metrics", "models", "data_root", "weights", "prompts", "image_ids", "save_maps")
-    return {key: value for key, value in record["config"].items() if key not in left_out}
+    config = {"objective": "logit"} | record["config"]  # older records have none
+    return {key: value for key, value in config.items() if key not in left_out}
 
 
 def _data(record: Mapping[str, Any]) -> dict[str, Any]:

@@ -56,7 +56,8 @@ def summarise(
         interval: bootstrap method: `percentile`, or `bca` (bias-corrected and accelerated); None: no intervals.
 
     Returns:
-        The columns `SUMMARY_COLUMNS`, cells in the order of the rows; `mean`, `ci_low` and `ci_high` are in the metric's unit.
+        The columns `SUMMARY_COLUMNS`, and `objective` if it is not the logit. Cells are in the order of the rows;
+        `mean`, `ci_low` and `ci_high` are in the metric's unit.
 
     Raises:
         UsageError: not a run, no finished part, runs that cannot be pooled, or curves are missing.
@@ -139,7 +140,8 @@ def _summary(
         tie_group=tie_labels(cells, units),
     )
     table = table.merge(_usage_per_image(usage), on=["model", "explainer"], how="left")
-    return table[list(SUMMARY_COLUMNS)]
+    own_score = about.get("config", {}).get("objective", "logit")
+    return table[list(SUMMARY_COLUMNS)].assign(**({} if own_score == "logit" else {"objective": own_score}))
 
 
 def _numbers(cells: Cells, about: Mapping[str, Any], curves: pd.DataFrame | RunCurves | None, interval: Method | None) -> np.ndarray:

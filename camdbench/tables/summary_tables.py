@@ -84,7 +84,8 @@ class SummaryGroup:
         dataset, split, target_rule = self.place
         if self.heads == "model":
             return f"models · {dataset} {split}"
-        return f"{self.model} · {dataset} {split} · target: {target_rule}"
+        objective = f" · objective: {self.lines['objective'].iloc[0]}" if "objective" in self.lines else ""
+        return f"{self.model} · {dataset} {split} · target: {target_rule}{objective}"
 
     @cached_property
     def columns(self) -> list[MetricColumn]:

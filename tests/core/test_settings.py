@@ -89,7 +89,7 @@ def test_every_option_of_run_is_a_field_and_every_field_an_option():
     keywords = set(inspect.signature(camdbench.run).parameters) - {"config", "resources", "progress", "own"}
     assert flags - set(DATA_OPTIONS) == keywords - set(DATA_OPTIONS) == {item.name for item in fields_of(RunConfig)}
     assert set(DATA_OPTIONS) - flags == {"labels", "boxes", "masks"}  # of images in Python
-    assert len(flags) == 34
+    assert len(flags) == 35
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from helpers.toys import ToyData, toy_batch
 import camdbench
 from camdbench.core.errors import NotApplicable, SampleError
 from camdbench.datasets.samples import Sample
-from camdbench.runner.resources import ReferenceImages
+from camdbench.runner.reference_images import ReferenceImages
 
 
 class Damaged(ToyData):

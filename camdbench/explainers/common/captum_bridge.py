@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from camdbench.core.errors import NotApplicable, UsageError, first_line
 from camdbench.explainers.common.captum_checks import check_attribution, check_layer, lrp_rules
 from camdbench.explainers.common.captum_methods import Attribution, captum_class, quiet
+from camdbench.explainers.common.explained_network import Explained
 from camdbench.explainers.common.masked_scoring import fill_image
 from camdbench.explainers.common.trace import Trace
 from camdbench.models.tensor_layout import TensorLayout
@@ -37,7 +38,12 @@ def attributed(trace: Trace, call: Attribution, inputs: Tensor | None = None) ->
         check_attribution(trace, call)
     layout = _checked_layout(trace, call)
     given = inputs if inputs is not None else classifier.normalised(trace.images) if _is_lrp(call) else trace.images
-    alone = call.draws or call.of_image is not None or (classifier.batch_mates == "alone" and layout is not None)
+    own_score = not trace.objective.is_logit
+    if own_score and call.attribution is not None:
+        raise NotApplicable(
+            f"captum:{call.name}: the object explains the logit of the class; give the class: camdbench.captum({call.name})"
+        )
+    alone = call.draws or own_score or call.of_image is not None or (classifier.batch_mates == "alone" and layout is not None)
     rows = [slice(index, index + 1) for index in range(len(given))] if alone else [slice(None)]
     found = list[Tensor]()
     with ExitStack() as stack:
@@ -45,13 +51,17 @@ def attributed(trace: Trace, call: Attribution, inputs: Tensor | None = None) ->
         stack.enter_context(quiet())
         stack.enter_context(classifier.foreign_passes_counted("tail_backward" if _stops_at_layer(call) else "backward"))
         stack.enter_context(_not_in_place(classifier.network))
-        attribution = call.attribution if call.attribution is not None else _make(trace, call)
+        explained = Explained(trace) if own_score else None
+        attribution = call.attribution if call.attribution is not None else _make(trace, call, explained or classifier)
         arguments = dict(call.options) if call.attribution is not None else _arguments(trace, call, attribution)
         for row in rows:
+            target = None if own_score else targets[row]
+            if explained is not None:
+                explained.index = row.start
             own = call.of_image(trace, row.start) if call.of_image is not None else {}
             seed = trace.random(row.start or 0, f"captum:{call.name}").initial_seed() % 2**32
             with _seeded(seed, given.device), lrp_rules(classifier.network) if _is_lrp(call) else ExitStack():
-                found.append(_attribute(attribution, call.name, given[row].detach(), targets[row], {**arguments, **own}))
+                found.append(_attribute(attribution, call.name, given[row].detach(), target, {**arguments, **own}))
     return _as_maps(call, torch.cat(found).detach(), layout)
 
 
@@ -86,11 +96,11 @@ def _layer_of(trace: Trace, call: Attribution) -> str:
     return name
 
 
-def _make(trace: Trace, call: Attribution) -> Any:
+def _make(trace: Trace, call: Attribution, forward: nn.Module) -> Any:
     kind, classifier = call.kind or captum_class(call.name), trace.classifier
     if call.inner:
-        return kind(captum_class(call.inner)(classifier))
-    owner: nn.Module = classifier.network if _is_lrp(call) else classifier
+        return kind(captum_class(call.inner)(forward))
+    owner: nn.Module = classifier.network if _is_lrp(call) else forward
     if "layer" not in inspect.signature(kind).parameters:
         return kind(owner)
     return kind(owner, classifier.module(_layer_of(trace, call)))
@@ -109,7 +119,7 @@ def _arguments(trace: Trace, call: Attribution, attribution: Any) -> dict[str, A
     return {**call.options, "baselines": baseline.repeat(2, 1, 1, 1) if call.name.endswith("DeepLiftShap") else baseline}
 
 
-def _attribute(attribution: Any, name: str, images: Tensor, targets: Tensor, arguments: Mapping[str, Any]) -> Tensor:
+def _attribute(attribution: Any, name: str, images: Tensor, targets: Tensor | None, arguments: Mapping[str, Any]) -> Tensor:
     given = dict(arguments)
     baselines = given.get("baselines")
     if isinstance(baselines, Tensor) and len(baselines) == 1 and len(images) > 1:

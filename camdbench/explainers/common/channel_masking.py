@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from camdbench.explainers.common.masked_scoring import Fill, Score, class_scores, fill_image
+from camdbench.explainers.common.masked_scoring import Fill, Score, explained_scores, fill_image
 from camdbench.explainers.common.trace import Trace
 from camdbench.functional.pass_size import images_per_pass
 
@@ -49,14 +49,13 @@ def channel_scores(trace: Trace, masks_of: Callable[[DistinctChannels], Iterable
     room = contrast.new_empty(min(length, len(channels.grids)), *contrast.shape[1:], dtype=dtype)  # of one pass, used again by the next
     found = list[Tensor]()
     for part in channels.chunks(length):
-        targets = trace.targets[part.images]
-        total, count = contrast.new_zeros(len(targets)), 0
+        total, count = contrast.new_zeros(len(part.images)), 0
         first, last = int(part.images[0]), int(part.images[-1])
         shown = contrast[first : first + 1] if first == last else contrast[part.images]  # the images are in their order
         for masks in masks_of(part):
             with torch.no_grad():
                 logits = trace.score(torch.mul(shown, masks[:, None], out=room[: len(masks)]).add_(background))
-            total, count = total + class_scores(logits, targets, score), count + 1
+            total, count = total + explained_scores(trace, logits, part.images, score), count + 1
         found.append(total / count)
     return torch.cat(found)[places]
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from camdbench.core.errors import NotApplicable, UsageError
+from camdbench.core.objective_names import ObjectiveName, explained_by
 from camdbench.core.option_types import Preprocess
 from camdbench.core.registries import needs_of, parse_explainers
 from camdbench.core.spec import Spec, split_specs
@@ -19,9 +20,13 @@ from camdbench.datasets.samples import Batch
 from camdbench.explainers.common.explanation import Explanation, Explanations, joined
 from camdbench.explainers.common.given_pictures import read_pictures
 from camdbench.explainers.common.layer_choice import check_explainer, checked_layers
+from camdbench.explainers.common.objective_fit import check_fit
 from camdbench.explainers.common.own_explainers import own_explainers
+from camdbench.explainers.common.own_objectives import check_objective, read_objective
 from camdbench.explainers.common.saliency import saliency
+from camdbench.explainers.common.scored_objectives import classifier_of, scored_objective
 from camdbench.explainers.common.trace import Trace
+from camdbench.functional.objectives import Objective
 from camdbench.functional.targets import check_classes, class_indices
 from camdbench.models.classifier import Classifier
 from camdbench.models.network_check import Look, look_and_tree
@@ -35,6 +40,7 @@ def explain(
     explainers: Any = "opticam",
     *,
     targets: str | int | Sequence[int | str] | Tensor | np.ndarray = "predicted",
+    objective: Any = "logit",
     layer: str | None = None,
     boxes: Sequence[Tensor] | None = None,
     masks: Tensor | None = None,
@@ -53,6 +59,8 @@ def explain(
             or `f(model, inputs, targets)`; a reference `FILE.py:NAME`; or several, `"gradcam,opticam"`, a sequence or a mapping.
         targets: one class for all images, N classes (indices or names of `class_names`), or a rule: predicted, runner_up,
             least_likely.
+        objective: what is explained of that class: a name, such as `log_odds` or `margin(second)`; a function of the logits (C,) of one
+            image that returns a scalar; a reference `FILE.py:NAME` to one; or N functions, one per image. See docs/objectives.md.
         layer: target layer instead of the model's own.
         boxes: N tensors (n, 4) of ground-truth boxes, for explainers that need them.
         masks: (N, H, W) ground-truth masks, for explainers that need them.
@@ -73,20 +81,32 @@ def explain(
     torch.Size([2, 8, 8])
 
     Raises:
-        UsageError: images, targets or options do not fit.
+        UsageError: images, targets, objective or options do not fit.
         NotApplicable: the only explainer has no meaning here.
         SampleError: an image file cannot be decoded.
         ResultError: the explainer, of a plug-in, returned no maps (B, h, w).
     """
     classifier = to_classifier(model)
+    if (scored := scored_objective(objective)) is not None:
+        classifier, targets = _scored(classifier, scored, targets, preprocess)
     pixels, names = read_pictures(images, classifier, preprocess, size)
     batch = make_batch(pixels, boxes=boxes, masks=masks).to(classifier.device)
     look, tree = look_and_tree(classifier, (batch.images.shape[-2], batch.images.shape[-1]))
     target = _targets(targets, len(batch), classifier, look.check.classes)
+    explained, linear = _objective(objective, look.check.classes, len(batch))
     gives = [name for name, own in (("boxes", boxes), ("masks", masks)) if own is not None]
     with own_explainers(explainers) as texts, torch.inference_mode(mode=False), classifier.frozen(tree):
-        specs = parse_explainers(texts, gives)
-        how: dict[str, Any] = {"target": target, "layer": layer, "batch_size": batch_size, "seed": seed, "names": names}
+        specs = parse_explainers(texts, gives, explained_by(explained.named))
+        for spec in specs:
+            check_fit(spec, explained, linear=linear)
+        how: dict[str, Any] = {
+            "target": target,
+            "objective": explained,
+            "layer": layer,
+            "batch_size": batch_size,
+            "seed": seed,
+            "names": names,
+        }
         found, refused = _explain(classifier, batch, specs, look, **how)
     if len(specs) == 1 and _names_one(explainers):
         if refused:
@@ -102,6 +122,7 @@ def _explain(
     look: Look,
     *,
     target: str | Tensor,
+    objective: Objective,
     layer: str | None,
     batch_size: int,
     seed: int,
@@ -119,7 +140,7 @@ def _explain(
         stop = start + step
         own = target[start:stop].to(classifier.device) if isinstance(target, Tensor) else target
         part = batch if len(batch) <= step else batch.part(start, stop)
-        trace = Trace(classifier, part, target=own, layer=layer, seed=seed)
+        trace = Trace(classifier, part, target=own, layer=layer, seed=seed, objective=objective.of_images(slice(start, stop)))
         for spec in (spec for spec in specs if str(spec) not in refused):
             try:
                 made = saliency(trace, spec)
@@ -129,6 +150,23 @@ def _explain(
             about = (trace.targets, trace.logits, made.status, classifier.class_names, names[start:stop] or part.ids)
             parts[str(spec)].append(Explanation(str(spec), part.images, made.maps, made.raw, *about))
     return {name: joined(own) for name, own in parts.items() if name not in refused}, refused
+
+
+def _scored(classifier: Classifier, objective: ObjectiveName, targets: Any, preprocess: str | None) -> tuple[Classifier, int]:
+    """The classifier of which the objective is the logit of a class, and this class, which takes the place of the targets.
+
+    Raises:
+        UsageError: targets are given beside it.
+    """
+    if not isinstance(targets, str) or targets != "predicted":
+        raise UsageError(f"objective = {objective}: states what is explained; omit targets")
+    return classifier_of(classifier, objective, preprocess)
+
+
+def _objective(given: Any, classes: int, images: int) -> tuple[Objective, bool]:
+    """The objective, checked against the model and the number of images, and whether it is affine in the logits."""
+    found, _ = read_objective(given)
+    return found, check_objective(found, classes, images)
 
 
 def _check(classifier: Classifier, spec: Spec, layer: str | None, look: Look) -> None:

@@ -176,7 +176,7 @@ def _release(cam: Any) -> None:
 def _cam_maps(cam: Any, trace: Trace) -> Tensor:
     """Maps (B, H, W) of a grad-cam object, in [0, 1]; gradients of the weights stay as they are."""
     inputs = _inputs(cam.model, trace, f"camdbench.cam({type(cam).__name__})").detach().clone().requires_grad_()
-    targets = [_Logit(index) for index in trace.targets.tolist()]
+    targets = [_Target(trace, index) for index in range(len(trace.images))]
     kept = [(weight, weight.grad) for weight in trace.classifier.parameters()]
     hooks = cam.activations_and_grads
     cam.activations_and_grads = type(hooks)(cam.model, cam.target_layers, cam.reshape_transform, cam.detach)
@@ -192,11 +192,14 @@ def _cam_maps(cam: Any, trace: Trace) -> Tensor:
     return torch.from_numpy(np.array(found)).to(trace.images)
 
 
-class _Logit:
-    """Target of grad-cam: the logit of a class."""
+class _Target:
+    """Target of grad-cam: the explained score of an image from its logits (C,)."""
 
-    def __init__(self, index: int) -> None:
-        self.index = index
+    def __init__(self, trace: Trace, index: int) -> None:
+        self.trace, self.row = trace, torch.tensor([index], device=trace.images.device)
+        self.targets = trace.targets
 
     def __call__(self, output: Tensor) -> Tensor:
-        return output[..., self.index]
+        if self.trace.objective.is_logit:
+            return output[..., int(self.targets[self.row])]
+        return self.trace.explained(output[None], self.row)[0]

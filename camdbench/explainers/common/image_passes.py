@@ -15,6 +15,7 @@ from camdbench.core.target_rules import check_target_rule
 from camdbench.datasets.samples import Batch
 from camdbench.explainers.common.kept_parts import KeptParts
 from camdbench.explainers.common.usage import Usage, UsageMeter
+from camdbench.functional.objectives import LOGIT, Objective, rivals_of
 from camdbench.functional.targets import pick_targets
 from camdbench.models.attention import Attention, record_attention
 from camdbench.models.classifier import Classifier
@@ -61,14 +62,23 @@ class ImagePasses:
         target: which class is explained: a rule or classes (B,).
         layer: the layer that a pass captures, the classifier's own where None.
         differentiable: whether what passes give stays in the graph of the weights.
+        objective: which scalar of an image's logits is explained.
     """
 
     def __init__(
-        self, classifier: Classifier, batch: Batch, target: str | int | Tensor, layer: str | None, *, differentiable: bool
+        self,
+        classifier: Classifier,
+        batch: Batch,
+        target: str | int | Tensor,
+        layer: str | None,
+        *,
+        differentiable: bool,
+        objective: Objective = LOGIT,
     ) -> None:
         images = batch.images.to(torch.promote_types(batch.images.dtype, classifier.dtype))  # float64 for a network in float64
         self.batch = batch if images is batch.images else replace(batch, images=images)
-        self.classifier, self.differentiable = classifier, differentiable
+        self.classifier, self.differentiable, self.objective = classifier, differentiable, objective
+        self._given_rivals: Tensor | None = None  # of the images of which these are altered copies
         self._target = target if isinstance(target, Tensor) else check_target_rule(target)
         self._layer = layer
         self._first: ImagePasses | None = None  # the trace that was asked for another layer, if this is that of the layer
@@ -107,15 +117,42 @@ class ImagePasses:
         Raises:
             UsageError: the rule cannot be met: a class that the model does not have, or an image without label.
         """
-        logits, kept = self._logits_at_hand(), self._family[0]._parts
-        if "targets" not in kept:  # chosen once, so that no later pass, whose rounding is another, chooses anew
-            kept["targets"] = pick_targets(self._target, logits, self.batch.labels)
-        return kept["targets"].clone()
+        return self._chosen("targets", lambda logits: pick_targets(self._target, logits, self.batch.labels))
 
     @property
     def target_logits(self) -> Tensor:
         """(B,), the logit of each image's explained class."""
         return self.logits.gather(1, self.targets[:, None]).squeeze(1)
+
+    def explained(self, logits: Tensor, rows: Tensor | None = None) -> Tensor:
+        """(N,), the explained score of images, the objective, from their logits (N, C); by default the logit of the explained class.
+
+        Args:
+            logits: of the images of the batch, or of altered copies of them.
+            rows: (N,) the place in the batch of each image; default: the images of the batch in their order.
+        """
+        targets, rivals = self.targets, self._rivals
+        if rows is not None:
+            targets, rivals = targets[rows], None if rivals is None else rivals[rows]
+        return self.objective.values(logits, targets, rivals, rows)
+
+    @property
+    def explained_scores(self) -> Tensor:
+        """(B,), the explained score of the images as they are."""
+        return self.explained(self.logits)
+
+    @property
+    def logit_weights(self) -> Tensor | None:
+        """(B, C), weights of the logits in the explained score; None if it is not affine in the logits."""
+        return self.objective.weights(self.logits, self.targets, self._rivals)
+
+    @property
+    def _rivals(self) -> Tensor | None:
+        """(B,), the class of the largest other logit, if the objective follows it; chosen once, as the explained class."""
+        if not self.objective.follows_rival or self._given_rivals is not None:
+            return self._given_rivals
+        targets = self.targets
+        return self._chosen("rivals", lambda logits: rivals_of(logits, targets))
 
     def own_pass(self, make: Callable[[], Tensor]) -> Tensor:
         """Logits (B, C), in their graph, that `make` returns from a pass of the images as they are, which the explainer needs anyway.
@@ -165,6 +202,13 @@ class ImagePasses:
             self.usage.costs[key] = whole - (self._spent() - inner)  # without nested parts, which have entries themselves
         self.usage.read.add(key)  # not before: a part that cannot be computed has no usage
         return self._parts[name]
+
+    def _chosen(self, name: str, choose: Callable[[Tensor], Tensor]) -> Tensor:
+        """Classes (B,) chosen by the logits at hand; once, so that no later pass, whose rounding is another, chooses anew."""
+        logits, kept = self._logits_at_hand(), self._family[0]._parts
+        if name not in kept:
+            kept[name] = choose(logits)
+        return kept[name].clone()
 
     def _spent(self) -> Usage:
         return self.usage.spent() if self._origin.usage is self.usage else self.usage.spent() + self._origin.usage.spent()

@@ -45,7 +45,8 @@ def _scores(trace: Trace, rows: slice, masks: Tensor, fill: Tensor, score: Score
     shape = perturbed.shape[:2]
     with torch.no_grad():
         logits = trace.score(perturbed.flatten(0, 1))
-    return class_scores(logits, trace.targets[rows].repeat_interleave(shape[1]), score).reshape(shape)
+    images = torch.arange(len(trace.images), device=logits.device)[rows]
+    return explained_scores(trace, logits, images.repeat_interleave(shape[1]), score).reshape(shape)
 
 
 def chunks(trace: Trace, count: int, *, gradients: bool = False) -> Iterator[slice]:
@@ -68,6 +69,20 @@ def _images_per_pass(trace: Trace, *, gradients: bool = False) -> int:
 def scores_under(trace: Trace, count: int, masks_of: Callable[[slice], Tensor], fill: Tensor, score: Score) -> Tensor:
     """Scores (B, N) of all images under all masks; arguments as of `score_masked`."""
     return torch.cat([scores for _, scores in score_masked(trace, count, masks_of, fill, score)], 1)
+
+
+def explained_scores(trace: Trace, logits: Tensor, rows: Tensor | None, score: Score) -> Tensor:
+    """Scores (N,) of altered images of a batch from their logits (N, C).
+
+    Args:
+        trace: the batch.
+        logits: of the altered images.
+        rows: (N,) the place in the batch of each; None: the images of the batch in their order.
+        score: how logits are read if the explained class is scored, the default objective; another objective is scored itself.
+    """
+    if not trace.objective.is_logit:
+        return trace.explained(logits, rows)
+    return class_scores(logits, trace.targets if rows is None else trace.targets[rows], score)
 
 
 def class_scores(logits: Tensor, targets: Tensor, score: Score) -> Tensor:

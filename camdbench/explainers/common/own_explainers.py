@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -58,7 +58,7 @@ def _entry(given: Given) -> tuple[OwnEntry[ExplainerFacts], str]:
     registered = explainers.entry_of(given.thing)
     foreign = cam_with_options(given.thing) if of_class else None if registered else explainer_from_object(given.thing)
     function = foreign or _adapted(given.thing, name)
-    facts = registered.facts if registered else ExplainerFacts("")
+    facts = registered.facts if registered else ExplainerFacts("", objective=_objective_of(given.thing, foreign is not None))
     doc = getattr(given.thing, "__doc__", None) or name
     try:
         entry = explainers.make_entry(name, foreign or given.thing, facts, doc)
@@ -66,6 +66,13 @@ def _entry(given: Given) -> tuple[OwnEntry[ExplainerFacts], str]:
         raise UsageError(f"explainer {name}: {error}") from None
     checked = entry.spec(Spec.of(name, given.options)).arguments
     return own_entry(entry, function, given.thing, given, checked)
+
+
+def _objective_of(thing: Any, foreign: bool) -> Literal["any", "logit"]:
+    """Which objectives a function or object explains: any if a trace is all that it takes, or grad-cam gets a target from it."""
+    captum = foreign and not isinstance(thing, type) and not hasattr(thing, "activations_and_grads")
+    of_trace = foreign or (callable(thing) and parameters_of(thing) == ("trace",))
+    return "any" if of_trace and not captum else "logit"
 
 
 def _name(given: Given) -> str:

@@ -12,10 +12,11 @@ from typing import Literal, cast, overload
 import torch
 from torch import Tensor
 
-from camdbench.core.errors import ResultError
+from camdbench.core.errors import NotApplicable, ResultError
 from camdbench.core.registries import explainers
 from camdbench.core.row import Status
 from camdbench.core.spec import Spec
+from camdbench.explainers.common.objective_fit import needs_linear, why_not
 from camdbench.explainers.common.trace import Trace
 from camdbench.functional.float_precision import is_real
 from camdbench.functional.normalise import Normalisation, is_flat, normalise, upsample
@@ -72,6 +73,9 @@ def saliency(trace: Trace, spec: Spec, *, later: bool = False) -> Saliency | Raw
         NotApplicable: the explainer has no meaning on this model or these images.
         ResultError: the explainer returned no maps (B, h, w) of real numbers.
     """
+    linear = trace.objective.is_logit or not needs_linear(spec) or trace.logit_weights is not None
+    if reason := why_not(spec, trace.objective, linear=linear):
+        raise NotApplicable(reason)
     found = list[Saliency]()
 
     def within(trace: Trace, part: Spec) -> Saliency:

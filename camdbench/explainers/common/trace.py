@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -14,6 +14,7 @@ from camdbench.datasets.samples import Batch
 from camdbench.explainers.common.image_passes import ImagePasses, captured_pass
 from camdbench.explainers.common.kept_parts import forget_changed
 from camdbench.explainers.common.second_derivative import second_derivative
+from camdbench.functional.objectives import LOGIT, Objective
 from camdbench.functional.pass_size import in_halves
 from camdbench.functional.seeding import generator_for
 from camdbench.models.attention import Attention
@@ -40,6 +41,7 @@ class Trace(ImagePasses):
         seed: seed of explainers that draw random numbers.
         differentiable: whether logits, activations and gradients stay in the graph of the weights, so that a loss made of
             an explainer's map trains the network; the classifier is then not frozen.
+        objective: which scalar of an image's logits is explained, the logit of its class where not stated.
     """
 
     def __init__(
@@ -51,8 +53,9 @@ class Trace(ImagePasses):
         layer: str | None = None,
         seed: int = 0,
         differentiable: bool = False,
+        objective: Objective = LOGIT,
     ) -> None:
-        super().__init__(classifier, batch, target, layer, differentiable=differentiable)
+        super().__init__(classifier, batch, target, layer, differentiable=differentiable, objective=objective)
         self.seed = seed
 
     def at(self, layer: str | None) -> Trace:
@@ -67,6 +70,7 @@ class Trace(ImagePasses):
 
     def _through(self, layer: str) -> Trace:
         other = self._like(self.batch, self._target, layer)
+        other._given_rivals = self._given_rivals
         other._first, other._elsewhere, other.usage = self, self._elsewhere, self.usage
         other._parts = self._elsewhere.setdefault(layer, other._parts)
         other._source = None if self._source is None else cast("Trace", self._source).at(layer)
@@ -81,6 +85,7 @@ class Trace(ImagePasses):
             classifier: another model, frozen, instead of this trace's.
         """
         other = self._like(batch, self.targets if targets is None else targets, self._layer, classifier)
+        other._given_rivals = self._rivals if targets is None else None
         if other.images is self.images and other.classifier is self.classifier and not self.differentiable:
             other._source = self._origin
         return other
@@ -92,9 +97,11 @@ class Trace(ImagePasses):
         Raises:
             NotApplicable: the network cannot be copied or does not compute in float64.
         """
-        copy, targets = float64_copy(self.classifier), self.targets
+        copy, targets, rivals = float64_copy(self.classifier), self.targets, self._rivals
         try:
-            exact = Trace(copy, self.batch.to(copy.device), target=targets.to(copy.device), layer=self._layer, seed=self.seed)
+            how: dict[str, Any] = {"layer": self._layer, "seed": self.seed, "objective": self.objective}
+            exact = Trace(copy, self.batch.to(copy.device), target=targets.to(copy.device), **how)
+            exact._given_rivals = None if rivals is None else rivals.to(copy.device)
             check_float64(lambda: exact.logits)
             yield exact
         finally:
@@ -122,14 +129,14 @@ class Trace(ImagePasses):
 
     @property
     def gradients(self) -> Tensor:
-        """(B, K, h, w), d target logit / d activations."""
-        return self._part("gradients", lambda: self._differentiate(self._target_logit))
+        """(B, K, h, w), d explained score / d activations."""
+        return self._part("gradients", lambda: self._differentiate(self._explained_sum))
 
     @property
     def curvature(self) -> Tensor:
-        """(B, K, h, w), the second derivatives of the target logit by the activations, applied to the activations.
+        """(B, K, h, w), the second derivatives of the explained score by the activations, applied to the activations.
 
-        Two more tail backward passes; none on a linear head, which has no curvature.
+        Two more tail backward passes; none of a score affine in the logits on a linear head, which has no curvature.
 
         Raises:
             NotApplicable: of a differentiable trace; torch's third derivatives of normalisation layers are wrong.
@@ -158,7 +165,7 @@ class Trace(ImagePasses):
 
     @property
     def attention_gradients(self) -> tuple[Tensor, ...]:
-        """For each block (B, heads, N, N), d target logit / d attention."""
+        """For each block (B, heads, N, N), d explained score / d attention."""
         return self._part("attention_gradients", self._attention_gradients)
 
     @property
@@ -174,8 +181,22 @@ class Trace(ImagePasses):
         return weights
 
     @property
+    def explained_weights(self) -> Tensor:
+        """(B, K), the same of the explained score, which is then w'mean(A) and a constant.
+
+        Raises:
+            NotApplicable: the head is another one, or the score is not affine in the logits.
+        """
+        if self.objective.is_logit:
+            return self.class_weights[self.targets]
+        head, of_logits = self.class_weights, self.logit_weights
+        if of_logits is None:
+            raise NotApplicable(f"objective {self.objective.name} is not linear in the logits")
+        return of_logits @ head
+
+    @property
     def pixel_gradients(self) -> Tensor:
-        """(B, 3, H, W), d target logit / d pixels in [0, 1]; by a separate pass, whose graph is not kept."""
+        """(B, 3, H, W), d explained score / d pixels in [0, 1]; by a separate pass, whose graph is not kept."""
         found, passed = self._part("pixel_gradients", self._pixel_gradients)
         if passed:
             self._origin.usage.read.add((self._origin._layer, passed))
@@ -199,7 +220,8 @@ class Trace(ImagePasses):
 
     def _like(self, batch: Batch, target: str | int | Tensor, layer: str | None, classifier: Classifier | None = None) -> Trace:
         model = classifier or self.classifier
-        return Trace(model, batch, target=target, layer=layer, seed=self.seed, differentiable=self.differentiable)
+        how: dict[str, Any] = {"seed": self.seed, "differentiable": self.differentiable, "objective": self.objective}
+        return Trace(model, batch, target=target, layer=layer, **how)
 
     def _pixel_gradients(self) -> tuple[Tensor, str]:
         """The gradients and the part with the logits of their pass, if these may be the trace's."""
@@ -207,7 +229,7 @@ class Trace(ImagePasses):
             leaf = self.images.detach().clone().requires_grad_()
             in_bf16 = in_bfloat16(self.classifier.precision, self.classifier.dtype)  # the trace's logits are not
             logits, passed = (self.score(leaf), "") if in_bf16 else self._own_pass(lambda: self.score(leaf))
-            return torch.autograd.grad(self._target_logit(logits), leaf)[0], passed
+            return torch.autograd.grad(self._explained_sum(logits), leaf)[0], passed
 
     def _linear_head(self) -> Tensor | None:
         own, attached = cast("Trace", self._origin), self.differentiable
@@ -216,10 +238,10 @@ class Trace(ImagePasses):
     def _attention_gradients(self) -> tuple[Tensor, ...]:
         seen, logits = self._attended()
         with torch.enable_grad():
-            return torch.autograd.grad(self._target_logit(logits), seen.probabilities, retain_graph=True)
+            return torch.autograd.grad(self._explained_sum(logits), seen.probabilities, retain_graph=True)
 
-    def _target_logit(self, logits: Tensor) -> Tensor:
-        return logits.gather(1, self.targets[:, None]).sum()
+    def _explained_sum(self, logits: Tensor) -> Tensor:
+        return self.explained(logits).sum()
 
     def _differentiate(self, objective: Callable[[Tensor], Tensor]) -> Tensor:
         leaf, _ = self._forward()
@@ -231,17 +253,17 @@ class Trace(ImagePasses):
         return self._layout(leaf).to_grid(gradient)
 
     def _curvature(self) -> Tensor:
-        if self._linear_head() is not None:
+        if self._linear_head() is not None and self.logit_weights is not None:
             return torch.zeros_like(self.activations)
         if self.differentiable:
             raise NotApplicable("the curvature of a head that is not linear cannot be trained through; choose another map")
         leaf, _ = self._forward()
         with torch.enable_grad():
             try:
-                product = second_derivative(self.classifier, self._target_logit(self._origin._parts["graph"]), leaf)
+                product = second_derivative(self.classifier, self._explained_sum(self._origin._parts["graph"]), leaf)
             except RuntimeError:  # fused attention has no second derivative, its plain form has
                 leaf, logits = captured_pass(self.classifier, self.images, self._layer, plain=True)
-                product = second_derivative(self.classifier, self._target_logit(logits), leaf)
+                product = second_derivative(self.classifier, self._explained_sum(logits), leaf)
         return self._layout(leaf).to_grid(product)
 
     def _layout(self, leaf: Tensor) -> TensorLayout:

@@ -12,6 +12,7 @@ from torch import Tensor
 from camdbench.core.errors import NotApplicable
 from camdbench.core.map_sum import Reference
 from camdbench.core.row import Status
+from camdbench.functional.curves import Output, class_output
 from camdbench.functional.file_boxes import FileBoxes
 from camdbench.functional.normalise import is_constant
 from camdbench.functional.pass_size import in_halves
@@ -119,6 +120,8 @@ class MetricInputs:
         shared: keeps what depends on no map for all explainers of the batch; default: for this one.
         features: output of the target layer.
         reference: colour of the reference image x' if the explainer's raw maps sum to y(x) - y(x'), `zero` if to y(x); default: no claim.
+        explained: scores (N,) that were explained, of logits (N, C) and the places (N,) of their images in the batch; default: the logits
+            of the explained classes.
     """
 
     def __init__(
@@ -142,6 +145,7 @@ class MetricInputs:
         others: ExplainOthers | None = None,
         shared: Shared | None = None,
         features: Features | None = None,
+        explained: Callable[[Tensor, Tensor], Tensor] | None = None,
         file_boxes: tuple[FileBoxes, ...] | None = None,
         reference: Reference | None = None,
     ) -> None:
@@ -153,6 +157,7 @@ class MetricInputs:
         self._saliency, self._logits, self._features = saliency, logits, features
         self._explainer, self._versions, self._others, self._shared = explainer, versions, others, shared
         self._cached: dict[Hashable, Any] = {}
+        self._explained = explained
 
     def __len__(self) -> int:
         return len(self.images)
@@ -226,6 +231,17 @@ class MetricInputs:
         """Logits (N, C) of other images in [0, 1], without gradient."""
         with torch.no_grad():
             return in_halves(self.classifier, images)
+
+    def objective(self, logits: Tensor, rows: Tensor) -> Tensor:
+        """The explained score (N,) float64 on the CPU, of logits (N, C) of altered images and the places (N,) of these in the batch."""
+        found = logits.gather(1, self.targets[rows][:, None]).squeeze(1) if self._explained is None else self._explained(logits, rows)
+        return found.detach().to("cpu", torch.float64)
+
+    def output_of(self, logits: Tensor, classes: Tensor, score: Output, rows: Tensor | None = None) -> Tensor:
+        """Scores (N,) float64 on the CPU from logits (N, C): of classes (N,), or the objective of images (N,), by default of all."""
+        if score != "objective":
+            return class_output(logits, classes, score)
+        return self.objective(logits, torch.arange(len(logits), device=logits.device) if rows is None else rows)
 
     def explain(self, images: Tensor, targets: Tensor | None = None, classifier: Classifier | None = None) -> SaliencyMaps:
         """Maps of the same explainer, with the same random numbers, for other versions (B, 3, H, W) of the images.

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from camdbench.core.errors import NotApplicable
 from camdbench.core.option_types import MapStatistics, Masking, ScoredClass
-from camdbench.functional.curves import Output, area, class_output, scores_along
+from camdbench.functional.curves import Output, area, scores_along
 from camdbench.functional.fill_values import lowest, rise_blur
 from camdbench.functional.normalise import is_constant
 from camdbench.functional.pixel_order import TieRule, grid_ranks, pixel_ranks, sliding_ranks
@@ -90,10 +90,10 @@ def _path_scores(inputs: MetricInputs, path: PerturbationPath) -> PathScores:
         ends[ranks.shape[1]] = path.after
     inner = tuple(count for count in path.counts if count not in ends)
     before, after = (image_version(inputs, name, path.masking) for name in (path.before, path.after))
-    found = scores_along(inputs.score, before, after, ranks, inner, classes, path.scored_output)
+    found = scores_along(inputs.score, before, after, ranks, inner, classes, path.scored_output, inputs.objective)
     columns = dict(zip(inner, found.unbind(1), strict=True))
     columns |= {
-        count: class_output(version_logits(inputs, name, path.masking), classes, path.scored_output)
+        count: inputs.output_of(version_logits(inputs, name, path.masking), classes, path.scored_output)
         for count, name in ends.items()
         if count in path.counts
     }
