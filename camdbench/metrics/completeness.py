@@ -9,12 +9,11 @@ from camdbench.core.errors import NotApplicable
 from camdbench.core.option_types import Masking
 from camdbench.core.protocols import Protocol
 from camdbench.core.registries import metric
-from camdbench.functional.curves import class_output
 from camdbench.functional.float_precision import to_float64
 from camdbench.metrics.common.inputs import MetricInputs
 from camdbench.metrics.common.perturbation_curves import version_logits
 
-SUNDARARAJAN = (Protocol("sundararajan", scored_class="target", scored_output="logit", maps="raw"),)
+SUNDARARAJAN = (Protocol("sundararajan", scored_class="target", scored_output="objective", maps="raw"),)
 _LEAST = 1e-6  # difference of scores that the error is divided by
 
 
@@ -34,9 +33,10 @@ def completeness(inputs: MetricInputs) -> Tensor:
 
     .. math:: |\sum_u R_u - (f(x) - f(x'))| / \max(|f(x) - f(x')|, 10^{-6})
 
-    R is the raw map on the explainer's own grid, f the logit that it explains, x' the reference image of its options, such as `baseline`.
-    Scored are explainers that claim it: `integratedgradients`, `deeplift`, `gradientshap` with a fixed baseline and no noise, and
-    Captum's, all with channels="sum". KernelSHAP repeats the value of a segment on each pixel, so its map does not sum to the difference.
+    R is the raw map on the explainer's own grid, f the score that it explains (`--objective`; default: the logit), x' the reference image
+    of its options, such as `baseline`. Scored are explainers that claim it: `integratedgradients`, `deeplift`, `gradientshap` with a
+    fixed baseline and no noise, and Captum's, all with channels="sum". KernelSHAP repeats the value of a segment on each pixel, so its
+    map does not sum to the difference.
 
     Returns:
         (B,) float64 in [0, inf); lower is better.
@@ -58,4 +58,4 @@ def completeness(inputs: MetricInputs) -> Tensor:
 
 def _score(inputs: MetricInputs, logits: Tensor) -> Tensor:
     """The explained score (B,) float64 of logits (B, C)."""
-    return class_output(logits, inputs.targets, "logit")
+    return inputs.output_of(logits, inputs.targets, "objective")

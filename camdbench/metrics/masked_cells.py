@@ -11,11 +11,10 @@ from torch import Tensor
 
 from camdbench.core.difference import Difference
 from camdbench.core.metric_families import MASKED
-from camdbench.core.option_types import MapKind, Masking, PositiveFraction, ScoredClass, ScoredOutput
+from camdbench.core.option_types import MapKind, Masking, PositiveFraction, ScoredClass, ScoredObjective
 from camdbench.core.registries import metric
 from camdbench.functional.cell_grid import subset_sizes
 from camdbench.functional.coherency import coherency
-from camdbench.functional.curves import class_output
 from camdbench.functional.similarity import spearman
 from camdbench.metrics.common.inputs import MetricInputs
 from camdbench.metrics.common.mask_bank import Readout, Subsets, cell_map, grid_side, is_still, map_sums, subset_scores
@@ -58,7 +57,7 @@ def sensitivity_n(
     samples: PositiveInt = 100,
     masking: Masking = "pixels",
     scored_class: ScoredClass = "target",
-    scored_output: ScoredOutput = "logit",
+    scored_output: ScoredObjective = "logit",
     maps: MapKind = "raw",
 ) -> MetricResult:
     r"""Sensitivity-n: correlation of map sum and logit drop over random subsets of n cells, mean over n.
@@ -66,8 +65,9 @@ def sensitivity_n(
     .. math:: \mathrm{mean}_n\, r_S\Big(\sum_{i \in S} R_i, f(x) - f(x_{\setminus S})\Big), \quad |S| = n
 
     The image is divided into `cells` x `cells` cells. For each of `sizes` numbers n, evenly spaced on a logarithmic scale from one cell to
-    80 % of them, `samples` random subsets are removed: they become black, or of the mean colour with `masking="normalised"`. r is
-    Pearson's correlation over the subsets of one image; the curve holds it for each n. The raw map is signed and enlarged bilinearly.
+    80 % of them, `samples` random subsets are removed: they become black, or of the mean colour with `masking="normalised"`.
+    `scored_output="objective"` reads what was explained (`--objective`). r is Pearson's correlation over the subsets of one image; the
+    curve holds it for each n. The raw map is signed and enlarged bilinearly.
 
     Returns:
         (B,) float64 in [-1, 1]; higher is better.
@@ -108,7 +108,7 @@ def mufidelity(
     samples: PositiveInt = 200,
     masking: Masking = "pixels",
     scored_class: ScoredClass = "target",
-    scored_output: ScoredOutput = "logit",
+    scored_output: ScoredObjective = "logit",
     maps: MapKind = "raw",
 ) -> MetricResult:
     r"""MuFidelity: Spearman correlation of map sum and logit drop over random subsets of cells.
@@ -151,7 +151,7 @@ def non_sensitivity(
     eps: PositiveFraction = 1e-5,
     masking: Masking = "pixels",
     scored_class: ScoredClass = "target",
-    scored_output: ScoredOutput = "probability",
+    scored_output: ScoredObjective = "probability",
     maps: MapKind = "raw",
 ) -> MetricResult:
     r"""Non-sensitivity: share of cells that are without relevance or without effect, but not both.
@@ -167,7 +167,7 @@ def non_sensitivity(
     side = grid_side(inputs, cells)
     relevance = cell_map(inputs, side, maps).abs()
     scores = subset_scores(inputs, Subsets(side), Readout(masking, scored_class, scored_output))
-    whole = class_output(inputs.logits, scored_classes(inputs, scored_class), scored_output)[:, None]
+    whole = inputs.output_of(inputs.logits, scored_classes(inputs, scored_class), scored_output)[:, None]
     largest = relevance.amax(1, keepdim=True)
     apart = (relevance < eps * largest) ^ ((whole - scores).abs() < eps)
     known = largest.squeeze(1).isfinite() & scores.isfinite().all(1) & whole.squeeze(1).isfinite()

@@ -7,9 +7,8 @@ from pydantic import PositiveInt
 
 from camdbench.core.difference import Difference
 from camdbench.core.metric_families import CONSTANT_MAP, MASKED
-from camdbench.core.option_types import Masking, ScoredClass, ScoredOutput
+from camdbench.core.option_types import Masking, ScoredClass, ScoredObjective
 from camdbench.core.registries import metric
-from camdbench.functional.curves import class_output
 from camdbench.functional.pixel_order import count_patches
 from camdbench.metrics.common.inputs import MetricInputs
 from camdbench.metrics.common.perturbation_curves import PerturbationPath, PixelOrder, path_scores, scored_classes
@@ -38,7 +37,7 @@ def monotonicity(
     patch: PositiveInt = 16,
     masking: Masking = "pixels",
     scored_class: ScoredClass = "target",
-    scored_output: ScoredOutput = "probability",
+    scored_output: ScoredObjective = "probability",
 ) -> MetricResult:
     r"""Monotonicity: share of steps without a fall of the class probability as patches are added.
 
@@ -55,7 +54,7 @@ def monotonicity(
     order = PixelOrder(most_first=False, patch=patch)
     path = PerturbationPath(order, tuple(range(count)), "blank", "image", masking, scored_class, scored_output)
     before, constant = path_scores(inputs, path)
-    whole = class_output(inputs.logits, scored_classes(inputs, scored_class), scored_output)
+    whole = inputs.output_of(inputs.logits, scored_classes(inputs, scored_class), scored_output)
     scores = torch.cat([before, whole[:, None]], 1)
     rises = scores.diff(dim=1) >= -_ROUNDING * scores.abs().amax(1, keepdim=True)
     values = torch.where(scores.isfinite().all(1) & ~constant, 100 * rises.double().mean(1), torch.nan)

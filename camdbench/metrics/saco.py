@@ -10,9 +10,9 @@ from torch import Tensor
 
 from camdbench.core.difference import Difference
 from camdbench.core.metric_families import MASKED
-from camdbench.core.option_types import MapKind, Masking, ScoredClass, ScoredOutput
+from camdbench.core.option_types import MapKind, Masking, ScoredClass, ScoredObjective
 from camdbench.core.registries import metric
-from camdbench.functional.curves import class_output, pairs
+from camdbench.functional.curves import pairs
 from camdbench.functional.pixel_order import pixel_ranks
 from camdbench.functional.salience_groups import faithfulness_coefficient, group_means, groups_of
 from camdbench.metrics.common.inputs import MetricInputs
@@ -45,7 +45,7 @@ def saco(
     fill: Literal["average", "blank"] = "average",
     masking: Masking = "pixels",
     scored_class: ScoredClass = "target",
-    scored_output: ScoredOutput = "probability",
+    scored_output: ScoredObjective = "probability",
     maps: MapKind = "default",
 ) -> MetricResult:
     r"""SaCo: salience-guided faithfulness coefficient of K groups of pixels in order of their salience.
@@ -81,7 +81,7 @@ def _scores(
     fill: Literal["average", "blank"],
     masking: Masking,
     scored_class: ScoredClass,
-    scored_output: ScoredOutput,
+    scored_output: ScoredObjective,
 ) -> Tensor:
     """Scores of the image and of the image without each group, (B, 1 + K) float64 on the CPU."""
     images, classes = inputs.images, scored_classes(inputs, scored_class)
@@ -89,6 +89,7 @@ def _scores(
     shaped, found = where.to(images.device).unflatten(1, inputs.size), list[Tensor]()
     for image, group in pairs(len(images), groups, where.shape[1], images.device):
         removed = (shaped[image] == group[:, None, None])[:, None]
-        found.append(class_output(inputs.score(torch.where(removed, version[image], images[image])), classes[image], scored_output))
-    whole = class_output(inputs.logits, classes, scored_output)[:, None]
+        logits = inputs.score(torch.where(removed, version[image], images[image]))
+        found.append(inputs.output_of(logits, classes[image], scored_output, image))
+    whole = inputs.output_of(inputs.logits, classes, scored_output)[:, None]
     return torch.cat([whole, torch.cat(found).unflatten(0, (len(images), groups))], 1)

@@ -9,8 +9,10 @@ from helpers.metric_inputs import inputs_of, measure
 from helpers.toys import toy_batch, toy_classifier
 
 from camdbench.core.errors import NotApplicable
+from camdbench.core.objective_names import parse_objective
 from camdbench.core.registries import explainers, metrics, reference_of
 from camdbench.core.spec import Spec
+from camdbench.functional.objectives import LOGIT, Objective
 from camdbench.metrics.common.inputs import MetricInputs
 from camdbench.models.classifier import Classifier
 from camdbench.runner.results import MetricScores
@@ -20,11 +22,12 @@ CLAIMED = [entry.name for entry in explainers if entry.facts.completeness is not
 FIXED = {"gradientshap": 'baseline="black"', "captum:GradientShap": 'baseline="black"', "captum:DeepLiftShap": 'baseline="mean"'}
 
 
-def scored(classifier: Classifier, explainer: str) -> MetricScores:
+def scored(classifier: Classifier, explainer: str, objective: Objective = LOGIT) -> MetricScores:
     """The metric in a run."""
     batch = toy_batch(3)
     with torch.inference_mode(mode=False), classifier.frozen():
-        [result] = score_batch(classifier, batch, explainers.parse(explainer), metrics.parse("completeness"), target="label", seed=0)
+        given = classifier, batch, explainers.parse(explainer), metrics.parse("completeness")
+        [result] = score_batch(*given, target="label", seed=0, objective=objective)
     return result.scores["completeness"]
 
 
@@ -49,6 +52,15 @@ def test_it_is_the_error_of_the_sum_against_the_logits(colour: str) -> None:
             gained = (classifier(batch.images) - classifier(blank)).gather(1, batch.labels[:, None]).squeeze(1)
     assert found == pytest.approx(((total - gained).abs() / gained.abs()).tolist())
     assert max(found) > 1e-4
+
+
+@pytest.mark.usefixtures("float64")
+@pytest.mark.parametrize("name", ["log_odds", "probability", "margin(second)", "sum"])
+def test_the_score_is_the_objective_that_was_explained(name: str) -> None:
+    objective = Objective(name, parse_objective(name))
+    assert max(scored(toy_classifier("dense"), "integratedgradients(steps=300)", objective).values) < 0.01
+    few = scored(toy_classifier("dense"), "integratedgradients(steps=300)").values
+    assert scored(toy_classifier("dense"), "integratedgradients(steps=300)", objective).values != few
 
 
 def test_deeplift_is_complete_on_every_toy_and_more_steps_reduce_the_error_of_integrated_gradients() -> None:

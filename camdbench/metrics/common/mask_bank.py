@@ -12,16 +12,16 @@ import torch
 from torch import Tensor
 
 from camdbench.core.errors import NotApplicable
-from camdbench.core.option_types import MapKind, Masking, ScoredClass, ScoredOutput
+from camdbench.core.option_types import MapKind, Masking, ScoredClass, ScoredObjective
 from camdbench.functional.cell_grid import cell_sums, cells, random_subsets
-from camdbench.functional.curves import class_output, pairs
+from camdbench.functional.curves import pairs
 from camdbench.functional.float_precision import to_float64
 from camdbench.functional.normalise import upsample
 from camdbench.metrics.common.inputs import MetricInputs
 from camdbench.metrics.common.perturbation_curves import image_version, scored_classes
 
 _CLASSES: tuple[ScoredClass, ...] = ("target", "predicted")
-_OUTPUTS: tuple[ScoredOutput, ...] = ("logit", "probability")
+_OUTPUTS: tuple[ScoredObjective, ...] = ("logit", "probability", "objective")
 _ROUNDING = 1e-6  # of the largest value
 
 
@@ -44,7 +44,7 @@ class Readout(NamedTuple):
 
     masking: Masking
     scored_class: ScoredClass
-    scored_output: ScoredOutput
+    scored_output: ScoredObjective
 
 
 def grid_side(inputs: MetricInputs, count: int) -> int:
@@ -71,16 +71,16 @@ def subset_scores(inputs: MetricInputs, subsets: Subsets, readout: Readout) -> T
     return bank[readout.scored_class, readout.scored_output]
 
 
-def _score(inputs: MetricInputs, subsets: Subsets, masking: Masking) -> dict[tuple[ScoredClass, ScoredOutput], Tensor]:
-    """Scores (B, M) of both classes by both outputs: one pass per subset."""
+def _score(inputs: MetricInputs, subsets: Subsets, masking: Masking) -> dict[tuple[ScoredClass, ScoredObjective], Tensor]:
+    """Scores (B, M) of both classes by all outputs: one pass per subset."""
     images, blank, removed = inputs.images, image_version(inputs, "blank", masking), subset_masks(inputs, subsets).to(inputs.images.device)
     numbers, count = cells(inputs.size, subsets.cells, images.device), removed.shape[1]
     classes = {name: scored_classes(inputs, name) for name in _CLASSES}
-    found: dict[tuple[ScoredClass, ScoredOutput], list[Tensor]] = {(name, output): [] for name in _CLASSES for output in _OUTPUTS}
+    found: dict[tuple[ScoredClass, ScoredObjective], list[Tensor]] = {(name, output): [] for name in _CLASSES for output in _OUTPUTS}
     for image, point in pairs(len(images), count, numbers.numel(), images.device):
         logits = inputs.score(torch.where(removed[image, point][:, numbers][:, None], blank, images[image]))
         for (name, output), parts in found.items():
-            parts.append(class_output(logits, classes[name][image], output))
+            parts.append(inputs.output_of(logits, classes[name][image], output, image))
     return {key: torch.cat(parts).unflatten(0, (len(images), count)) for key, parts in found.items()}
 
 

@@ -14,6 +14,7 @@ from camdbench.core.registries import explainers, metrics
 from camdbench.datasets.samples import Batch
 from camdbench.functional.cell_grid import random_subsets
 from camdbench.functional.seeding import generator_for
+from camdbench.metrics.common.inputs import MetricInputs
 from camdbench.metrics.common.mask_bank import Readout, Subsets, cell_map, map_sums, subset_masks, subset_scores
 from camdbench.runner.scoring import score_batch
 
@@ -37,11 +38,8 @@ def test_one_two_and_four_cams_cost_one_bank(asked: str, bank: int) -> None:
 
 
 def test_other_classes_and_outputs_read_the_same_bank() -> None:
-    asked = ",".join(
-        f"{N[:-1]}, scored_class={name!r}, scored_output={output!r})"
-        for name in ("target", "predicted")
-        for output in ("logit", "probability")
-    )
+    readouts = [(name, output) for name in ("target", "predicted") for output in ("logit", "probability", "objective")]
+    asked = ",".join(f"{N[:-1]}, scored_class={name!r}, scored_output={output!r})" for name, output in readouts)
     assert images_of(2, asked, toy_batch(2)) == 2 * (1 + 3 * 6)
 
 
@@ -63,6 +61,22 @@ def test_scores_are_those_of_images_built_pixel_by_pixel(masking: str) -> None:
             for chosen, label in (("target", batch.labels[index]), ("predicted", inputs.logits[index].argmax())):
                 torch.testing.assert_close(found[chosen, "logit"][index], logits[:, label], rtol=1e-5, atol=1e-6)
                 torch.testing.assert_close(found[chosen, "probability"][index], logits.softmax(1)[:, label], rtol=1e-4, atol=1e-6)
+
+
+def test_the_objective_is_read_of_the_same_bank() -> None:
+    """By default it is the logit of the explained class."""
+    classifier, batch, subsets = toy_classifier("dense"), toy_batch(3), Subsets(3, 2, 5)
+    with torch.inference_mode(mode=False), classifier.frozen():
+        inputs = inputs_of(classifier, batch)
+        found, logits = (subset_scores(inputs, subsets, Readout("pixels", "target", output)) for output in ("objective", "logit"))
+        assert torch.equal(found, logits)
+        maps, explained = torch.rand(3, *SIZE), lambda logits, rows: logits.sum(1) + rows
+        own = MetricInputs(classifier, batch.images, batch.labels, maps, ids=batch.ids, explained=explained)
+        sums, removed = subset_scores(own, subsets, Readout("pixels", "target", "objective")), subset_masks(own, subsets)
+        for image in range(3):
+            altered = torch.stack([without(batch.images[image], removed[image, place], 3, torch.zeros(3, 1, 1)) for place in range(5)])
+            with torch.no_grad():
+                torch.testing.assert_close(sums[image], classifier(altered).double().sum(1) + image, rtol=1e-4, atol=1e-5)
 
 
 def without(image: Tensor, removed: Tensor, count: int, fill: Tensor) -> Tensor:
