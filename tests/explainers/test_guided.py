@@ -114,6 +114,21 @@ def test_two_layers_by_hand_and_captum_without_a_warning_gives_the_plain_gradien
         assert deconvnet(trace).item() == 1
 
 
+def test_channels_in_the_other_order_and_an_input_by_keyword_change_nothing(batch: Batch) -> None:
+    toy, other = toy_classifier("gap"), toy_classifier("gap").network
+    other.conv1.weight.data = other.conv1.weight.data.flip(1)
+    other.relu2 = NamedInput()
+    bgr = Classifier(other, mean=(0.4, 0.5, 0.6), std=(0.2, 0.25, 0.3), channels="bgr")
+    torch.testing.assert_close(guidedbackprop(Trace(bgr, batch)), guidedbackprop(Trace(toy, batch)))
+
+
+class NamedInput(nn.Module):
+    """ReLU whose input is given by keyword."""
+
+    def forward(self, values: Tensor) -> Tensor:
+        return F.relu(input=values)
+
+
 @quiet
 def test_deconvolution_is_captums_on_a_real_network() -> None:
     trace = _real("resnet18")
