@@ -18,7 +18,7 @@ from camdbench.auditing.truth import Objective, check_objective, scores_of
 from camdbench.core.errors import UsageError
 from camdbench.datasets.samples import Dataset
 from camdbench.datasets.shortcuts.dataset import Shortcuts
-from camdbench.explainers.common.masked_scoring import cells as cell_numbers
+from camdbench.functional.cell_grid import cells as cell_numbers
 from camdbench.functional.seeding import generator_for
 from camdbench.models.classifier import Classifier
 

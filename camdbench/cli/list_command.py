@@ -15,8 +15,8 @@ from camdbench.core import registries
 from camdbench.core.cost import Cost
 from camdbench.core.errors import UsageError
 from camdbench.core.facts import arrow
-from camdbench.core.metric_audit import audit_lines
 from camdbench.core.map_sum import Completeness
+from camdbench.core.metric_audit import audit_lines
 from camdbench.core.references import has_reference
 from camdbench.core.registry import Registry
 from camdbench.core.registry_entry import Entry
@@ -131,6 +131,8 @@ def _audit(entry: Entry[Any]) -> dict[str, Any]:
     """Lines of the published audit of a metric; empty for other entries and without an audit."""
     lines = audit_lines(entry.name) if hasattr(entry.facts, "higher_is_better") else []
     return {"audit": lines} if lines else {}
+
+
 def _completeness(entry: Entry[Any]) -> dict[str, Any]:
     """What the raw map of an explainer sums to, as text."""
     claim: Completeness | None = getattr(entry.facts, "completeness", None)

@@ -37,6 +37,7 @@ _REFUSES = "networks other than the vision transformers of torchvision and timm,
     refuses=_REFUSES,
     differs=_DIFFERS,
     values="(-inf, inf)",
+    objective="linear",
 )
 def cplrp(
     trace: Trace, *, gamma_conv: NonNegativeFloat = 0.25, gamma_linear: NonNegativeFloat = 0.05, at: Literal["pixels", "tokens"] = "pixels"
@@ -72,6 +73,7 @@ def cplrp(
     refuses=_REFUSES,
     differs=_DIFFERS,
     values="(-inf, inf)",
+    objective="linear",
 )
 def attnlrp(
     trace: Trace, *, gamma_conv: NonNegativeFloat = 0.25, gamma_linear: NonNegativeFloat = 0.05, at: Literal["pixels", "tokens"] = "pixels"
@@ -96,7 +98,7 @@ def attnlrp(
 
 
 def _relevance(trace: Trace, method: str, attention: Attention, gammas: tuple[float, float], at: str) -> Tensor:
-    classifier, targets = trace.classifier, trace.targets
+    classifier = trace.classifier
     _check_network(classifier.network, method)
     with torch.enable_grad():
         leaf = trace.images.detach().clone().requires_grad_()
@@ -105,7 +107,7 @@ def _relevance(trace: Trace, method: str, attention: Attention, gammas: tuple[fl
         check_operations(logits, leaf, method, OPERATIONS | MAXIMA)
         check_same_logits(logits, trace.logits, method)
         place = leaf if at == "pixels" else seen.tokens[0]
-        gradient = torch.autograd.grad(logits.gather(1, targets[:, None]).sum(), place)[0]
+        gradient = torch.autograd.grad(trace.explained(logits).sum(), place)[0]
     if at == "tokens":
         return map_of_tokens(trace, (seen.tokens[0].detach() * gradient).sum(2))
     return ((trace.images - classifier.mean) * gradient).sum(1)  # the network's input times the gradient there

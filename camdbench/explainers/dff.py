@@ -22,6 +22,7 @@ from camdbench.functional.nonnegative_factors import factorise
     paper="Collins et al. 2018, arXiv:1806.10206, eq. 2-4",
     cost=Cost(forward=1),
     needs=("layer", "linear head"),
+    objective="linear",
     refuses="networks whose head behind the layer is not global average pooling and a linear layer, unless factor is an index",
     differs=(
         Difference("paper", "factorises images together and shows all factors", "here each image alone, and one factor"),
@@ -58,14 +59,14 @@ def dff(
     seen = trace.at(layer)
     activations = seen.activations
     if factor == "class":
-        seen.class_weights  # noqa: B018 - refused before the factors are sought
+        seen.explained_weights  # noqa: B018 - refused before the factors are sought
     if factor != "class" and factor >= min(factors, activations.shape[1], activations[0, 0].numel()):
         raise UsageError(f"dff(factor={factor}): the factors of this layer are 0 to {min(factors, *activations[0].flatten(1).shape) - 1}")
     matrices = to_float64(activations.detach()).flatten(2)
     concepts, rows = factorise(matrices - matrices.amin(2, keepdim=True).clamp_max(0), factors, iterations)
     maps = concepts.norm(dim=1)[:, :, None] * rows  # (B, factors, grid cells)
     if factor == "class":
-        weights = to_float64(seen.class_weights[seen.targets])[:, None]
+        weights = to_float64(seen.explained_weights)[:, None]
         chosen = ((weights @ concepts)[:, 0] * rows.mean(2)).argmax(1)
     else:
         chosen = torch.full((len(maps),), factor, device=maps.device)

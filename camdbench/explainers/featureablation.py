@@ -10,7 +10,7 @@ from torch import Tensor
 
 from camdbench.core.cost import Cost, Repeat
 from camdbench.core.registries import explainer
-from camdbench.explainers.common.masked_scoring import class_scores, fill_image
+from camdbench.explainers.common.masked_scoring import explained_scores, fill_image
 from camdbench.explainers.common.segments import scores_of_rows, segment
 from camdbench.explainers.common.trace import Trace
 
@@ -41,6 +41,6 @@ def featureablation(
         (B, H, W), signed.
     """
     found = segment(trace, segments, cells)
-    whole = class_scores(trace.logits, trace.targets, score).detach().cpu().double()
+    whole = explained_scores(trace, trace.logits, None, score).detach().cpu().double()
     without = scores_of_rows(trace, found, [1 - torch.eye(count) for count in found.counts], fill_image(trace, fill), score)
     return found.spread([all_ - row for all_, row in zip(whole, without, strict=True)], spread)

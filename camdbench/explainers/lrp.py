@@ -51,6 +51,7 @@ _SUMS = KeptLooks()
         ),
     ),
     values="(-inf, inf)",
+    objective="logit",
 )
 def lrp(
     trace: Trace,

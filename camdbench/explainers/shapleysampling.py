@@ -12,7 +12,7 @@ from torch import Tensor
 from camdbench.core.cost import Cost, Repeat
 from camdbench.core.difference import Difference
 from camdbench.core.registries import explainer
-from camdbench.explainers.common.masked_scoring import class_scores, fill_image
+from camdbench.explainers.common.masked_scoring import explained_scores, fill_image
 from camdbench.explainers.common.segments import scores_of_rows, segment
 from camdbench.explainers.common.trace import Trace
 
@@ -55,7 +55,7 @@ def shapleysampling(
         (B, H, W), signed.
     """
     found = segment(trace, segments, cells)
-    whole = class_scores(trace.logits, trace.targets, score).detach().cpu().double()
+    whole = explained_scores(trace, trace.logits, None, score).detach().cpu().double()
     games = [_game(count, samples, trace.random(index, "shapleysampling")) for index, count in enumerate(found.counts)]
     scores = scores_of_rows(trace, found, [kept for kept, _ in games], fill_image(trace, fill), score)
     values = [torch.cat([row, all_[None]]) @ weights for row, all_, (_, weights) in zip(scores, whole, games, strict=True)]

@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from camdbench.explainers.common.masked_scoring import Score, class_scores, scores_under
+from camdbench.explainers.common.masked_scoring import Score, explained_scores, scores_under
 from camdbench.explainers.common.trace import Trace
 from camdbench.functional.cell_grid import cells
 from camdbench.functional.pass_size import images_per_pass
@@ -99,7 +99,7 @@ def scores_of_rows(trace: Trace, segments: Segments, kept: list[Tensor], fill: T
 
     Passes mix rows of different images, so an image with few segments costs few passes, whatever its batch mates.
     """
-    device, targets = trace.images.device, trace.targets
+    device = trace.images.device
     owners = torch.tensor([index for index, own in enumerate(kept) for _ in own], device=device)
     rows = torch.cat([torch.nn.functional.pad(own, (0, max(segments.counts) - own.shape[1])) for own in kept]).to(trace.images)
     step = images_per_pass(device, trace.size[0] * trace.size[1], dtype=trace.images.dtype)
@@ -109,5 +109,5 @@ def scores_of_rows(trace: Trace, segments: Segments, kept: list[Tensor], fill: T
         masks = rows[start : start + step].gather(1, segments.labels[own].flatten(1)).unflatten(1, trace.size)[:, None]
         with torch.no_grad():
             logits = trace.score(trace.images[own] * masks + fills[own] * (1 - masks))
-        found.append(class_scores(logits, targets[own], score).cpu().double())
+        found.append(explained_scores(trace, logits, own, score).cpu().double())
     return list(torch.cat([*found, torch.zeros(0).double()]).split([len(own) for own in kept]))
