@@ -68,7 +68,6 @@ def deeplift(trace: Trace, *, baseline: Literal["mean", "black"] = "black", chan
     cost=Cost(forward=1, repeats=(Repeat("baselines", forward=2, backward=2),)),
     needs=("gradients",),
     stochastic=True,
-    objective="linear",
     normalisation="max",
     refuses="the networks that deeplift refuses",
     differs=(
