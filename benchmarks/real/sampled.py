@@ -22,7 +22,7 @@ def sampled_scorecam(trace: Trace, *, channels: int = 128) -> Tensor:
     chosen = torch.arange(min(channels, count)) * count // min(channels, count)
     part = SimpleNamespace(
         activations=trace.activations[:, chosen.to(trace.activations.device)],
-        **{name: getattr(trace, name) for name in ("images", "targets", "size", "score", "classifier")},
+        **{name: getattr(trace, name) for name in ("images", "targets", "size", "score", "classifier", "objective", "explained")},
     )
     part.at = lambda _layer: part  # the only layer
     return scorecam(cast("Any", part))

@@ -78,7 +78,7 @@ ROWS: dict[str, tuple[str, ...]] = {
     "irof": ("irof(segments=12)",),
     "sensitivity_n": ("sensitivity_n(cells=4, sizes=3, samples=8)", "sensitivity_n(cells=4, sizes=1, samples=8, maps='default')"),
     "mufidelity": ("mufidelity(cells=4, samples=12)", "mufidelity(cells=4, samples=12, scored_output='probability')"),
-    "non_sensitivity": ("non_sensitivity(cells=4)", "non_sensitivity(cells=4, eps=0.01, masking='normalised')"),
+    "non_sensitivity": ("non_sensitivity(cells=4, eps=0.2)", "non_sensitivity(cells=4, eps=0.01, masking='normalised')"),
     "saco": ("saco(groups=4)", "saco(groups=5, fill='blank', scored_class='predicted')"),
     "monotonicity": ("monotonicity(patch=4)", "monotonicity(patch=3, scored_output='logit')"),
     "completeness": ("completeness",),

@@ -101,6 +101,9 @@ def test_no_other_module_decides() -> None:
         "runner/prepare.py",  # images in a part file
         "tables/load_cells.py",  # rows read at a time
         "tables/part_files.py",  # name of a column
+        "datasets/grid.py",  # bytes of the class masks of a sample
+        "auditing/measured.py",  # images in a part file
+        "auditing/explainer_truth.py",  # numbers of resamples that are held
         "reporting/report_curves.py",  # numbers of curves that are held
         "reporting/overlay.py",  # the longest side of a figure
         "metrics/common/quantus_bridge.py",  # a unit of map values

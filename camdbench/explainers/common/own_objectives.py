@@ -83,14 +83,19 @@ def check_objective(objective: Objective, classes: int, images: int | None = Non
         UsageError: a class that the model does not have, another number of functions than of images, or a function that does not
             return one finite number that depends on its input alone.
     """
+    if objective.is_logit:
+        return Checked(linear=True, differentiable=True)
     count = len(objective.functions)
     if count > 1 and count != images:
         raise UsageError(f"objective: {count} functions for {images} images; give one function, or one for each image")
     rows = max(count, 2)
-    logits = torch.randn(rows, classes, generator=torch.Generator().manual_seed(1))
-    targets = torch.zeros(rows, dtype=torch.int64)
     with torch.inference_mode(mode=False):
+        logits = torch.randn(rows, classes, generator=torch.Generator().manual_seed(1))
+        targets = torch.zeros(rows, dtype=torch.int64)
         check_function(objective, logits)
         rivals = torch.ones_like(targets) if objective.follows_rival else None
+        if objective.named is not None:
+            objective.values(logits, targets, rivals)  # refuses a class that the model does not have
+            return Checked(linear=objective.named.is_linear, differentiable=True)
         linear = objective.weights(logits, targets, rivals) is not None
         return Checked(linear, objective.has_gradient(logits, targets, rivals))
