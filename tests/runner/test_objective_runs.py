@@ -193,7 +193,10 @@ def test_the_group_all_leaves_out_what_does_not_explain_the_objective():
         kinds = explained_by(None if objective is None else parse_objective(objective))
         return {spec.name for spec in parse_explainers("all", ("boxes", "masks"), kinds)}
 
-    fixed, linear = {"finercam", "contrastivecam", "ebp", "cmwp", "lrp", "tibav"}, {"attnlrp", "cam", "cplrp", "deeplift", "deepliftshap", "dff", "fullgrad"}
+    fixed, linear = (
+        {"finercam", "contrastivecam", "ebp", "cmwp", "lrp", "tibav"},
+        {"attnlrp", "cam", "cplrp", "deeplift", "deepliftshap", "dff", "fullgrad"},
+    )
     assert names("logit") - names("margin(1)") == fixed
     assert names("margin(1)") - names("rest") == linear
     assert names("rest") == names(None)
