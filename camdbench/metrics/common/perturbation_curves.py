@@ -107,10 +107,17 @@ def _path_scores(inputs: MetricInputs, path: PerturbationPath) -> Tensor:
 
 
 def read_outs(inputs: MetricInputs, logits: Tensor, rows: Tensor) -> Tensor:
-    """All read-outs (N, 6) float64 on the CPU of logits (N, C) of altered images of the batch at places (N,); see `read_out_of`."""
+    """All read-outs (N, 6) float64 on the CPU of logits (N, C) of altered images of the batch at places (N,); see `read_out_of`.
+
+    Those of an explained class that the network does not have are NaN.
+    """
     target, predicted = inputs.targets[rows], inputs.predictions[rows]
-    found = class_outputs(logits, target)
-    return torch.cat([found, found if torch.equal(target, predicted) else class_outputs(logits, predicted)], 1)
+    if torch.equal(target, predicted):
+        return class_outputs(logits, target).repeat(1, 2)
+    known = (target >= 0) & (target < logits.shape[1])
+    found = class_outputs(logits, torch.where(known, target, 0))
+    found[~known.cpu()] = torch.nan
+    return torch.cat([found, class_outputs(logits, predicted)], 1)
 
 
 def read_out_of(scored_class: ScoredClass, scored_output: Output) -> int:
