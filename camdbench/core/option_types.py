@@ -30,6 +30,7 @@ Colour = Literal["mean", "black"]
 RandomBaseline = Literal["noise", "mean", "black"]
 SegmentKind = Literal["quickshift", "grid"]
 Fill = Literal["uniform", "lowest", "blank"]
+Interpolation = Literal["linear", "neighbours"]  # of pixels between known ones
 Imputer = Literal["neighbours", "blank", "blurred", "average"]  # values of imputed pixels
 TwoOrMore = Annotated[int, "2 or more"]  # bounds: `core.options`
 PositiveFraction = Annotated[float, "in (0, 1]"]  # bounds: `core.options`

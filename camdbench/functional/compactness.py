@@ -23,9 +23,9 @@ def tree_length(points: np.ndarray, neighbours: int) -> float:
     count = min(neighbours, len(points) - 1)
     if not count:
         return 0.0
-    lengths, places = KDTree(points).query(points, k=count + 1)  # the nearest is the point itself
+    lengths, places = (np.asarray(part)[:, 1:] for part in KDTree(points).query(points, k=count + 1))  # the first is the point itself
     rows = np.repeat(np.arange(len(points)), count)
-    graph = csr_array((lengths[:, 1:].ravel(), (rows, places[:, 1:].ravel())), shape=(len(points),) * 2)
+    graph = csr_array((lengths.ravel(), (rows, places.ravel())), shape=(len(points), len(points)))
     return float(minimum_spanning_tree(graph.maximum(graph.T)).sum())
 
 

@@ -22,12 +22,22 @@ ARCC_PROTOCOLS = (
     MEAN_MASKED.variant("gradcam", options={"jitter": 0.0}, paper="pytorch-grad-cam 1.5, ARCC"),
 )
 DIFFERS = (
-    Difference("pytorch-grad-cam", "its docstring says geometric mean, its code takes the harmonic one", "the harmonic mean is the definition here"),
     Difference(
-        "pytorch-grad-cam", "takes a percentile of the map as threshold of ROAD", "a map of many zeros loses its whole image; here ties are broken"
+        "pytorch-grad-cam", "its docstring says geometric mean, its code takes the harmonic one", "the harmonic mean is the definition here"
     ),
-    Difference("pytorch-grad-cam", "adds 1e-8 to the three terms and to the denominator of the correlation", "a negative ROAD gives 3e-6 %, here 0"),
-    Difference("pytorch-grad-cam", "scores the target that it is given, logits by default", "ROAD of logits is cut at 1; here probabilities are scored"),
+    Difference(
+        "pytorch-grad-cam",
+        "takes a percentile of the map as threshold of ROAD",
+        "a map of many zeros loses its whole image; here ties are broken",
+    ),
+    Difference(
+        "pytorch-grad-cam", "adds 1e-8 to the three terms and to the denominator of the correlation", "a negative ROAD gives 3e-6 %, here 0"
+    ),
+    Difference(
+        "pytorch-grad-cam",
+        "scores the target that it is given, logits by default",
+        "ROAD of logits is cut at 1; here probabilities are scored",
+    ),
 )
 
 

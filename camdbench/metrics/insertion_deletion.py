@@ -16,7 +16,15 @@ from camdbench.functional.crossings import first_crossing, normalised
 from camdbench.functional.curves import Output, area
 from camdbench.metrics.common.curve_points import pixel_counts
 from camdbench.metrics.common.inputs import MetricInputs
-from camdbench.metrics.common.perturbation_curves import PathScores, PerturbationPath, PixelOrder, Version, path_scores, read_out_of, read_outs
+from camdbench.metrics.common.perturbation_curves import (
+    PathScores,
+    PerturbationPath,
+    PixelOrder,
+    Version,
+    path_scores,
+    read_out_of,
+    read_outs,
+)
 from camdbench.metrics.common.result import Curve, MetricResult
 
 PETSIUK = "Petsiuk et al. 2018, arXiv:1806.07421, definitions of deletion and insertion"
@@ -36,7 +44,14 @@ NO_ROOM = "the map is constant, or the image scores no more than its replacement
 
 
 @metric(
-    "lead", paper=PETSIUK, higher_is_better=True, unit="%", values="[-100, 100]", undefined=CONSTANT_MAP, protocols=PROTOCOLS, aliases=("insertion_minus_deletion",)
+    "lead",
+    paper=PETSIUK,
+    higher_is_better=True,
+    unit="%",
+    values="[-100, 100]",
+    undefined=CONSTANT_MAP,
+    protocols=PROTOCOLS,
+    aliases=("insertion_minus_deletion",),
 )
 def lead(
     inputs: MetricInputs,

@@ -46,10 +46,10 @@ def mstc(inputs: MetricInputs, *, share: PositiveFraction = 0.2, neighbours: Pos
 
     .. math:: 100\,d\,\frac{1}{\sqrt{A}}\,\frac{n}{L}
 
-    The n pixels are the `share` with the largest absolute value, ceil(share HW) by rank, without zeros; of equal pixels the first in raster
-    order. d is the image's diagonal, A the area of their convex hull (d^2 for pixels on one line), and L the length of their minimum spanning
-    tree in the graph of the `neighbours` nearest pixels. It depends on the image's size and on n, so compare maps of one size. The map
-    alone counts: a wrong compact map has a high value.
+    The n pixels are the `share` with the largest absolute value, ceil(share HW) by rank, without zeros; of equal pixels the first in
+    raster order. d is the image's diagonal, A the area of their convex hull (d^2 for pixels on one line), and L the length of their
+    minimum spanning tree in the graph of the `neighbours` nearest pixels. It depends on the image's size and on n, so compare maps of
+    one size. The map alone counts: a wrong compact map has a high value.
 
     Returns:
         (B,) float64 above 0; higher is better.

@@ -20,7 +20,9 @@ GRADCAM = MEAN_MASKED.variant(
 )
 PROBABILITY = MASKED.variant("probability", paper="as `rong`, read as a probability")
 ZERO = MASKED.variant("zero", scored_output="accuracy", options={"fill": "blank"}, paper="as `rong`, the same pixels black")
-BLUR = MASKED.variant("blur", scored_output="accuracy", options={"fill": "blurred"}, paper="as `rong`, the same pixels of the blurred image")
+BLUR = MASKED.variant(
+    "blur", scored_output="accuracy", options={"fill": "blurred"}, paper="as `rong`, the same pixels of the blurred image"
+)
 MEAN = MASKED.variant("mean", scored_output="accuracy", options={"fill": "average"}, paper="as `rong`, the same pixels of the mean colour")
 DIFFERS = (
     Difference(

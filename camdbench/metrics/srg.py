@@ -36,7 +36,11 @@ DIFFERS = (
         "reads 15 numbers of segments, evenly spaced on a log scale, and both ends",
         "here every number: 25 segments take 49 passes",
     ),
-    Difference("released code", "averages over 5 imputations, by default of an inpainting or another image", "here one colour, the constant imputer"),
+    Difference(
+        "released code",
+        "averages over 5 imputations, by default of an inpainting or another image",
+        "here one colour, the constant imputer",
+    ),
 )
 _SHARES = torch.linspace(0, 1, 101, dtype=torch.float64)
 

@@ -16,6 +16,7 @@ import numpy as np
 from camdbench.core.errors import UsageError, unknown
 from camdbench.core.registries import metrics, protocol_of
 from camdbench.core.spec import Spec
+from camdbench.tables.median_curve import median_curve_area
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -26,6 +27,7 @@ UNIT_SCALE = (
     "macro average precision",
     "pixel average precision",
     "mean intersection over union",
+    "area under the median curve",
 )
 """Reductions with results of scale 1 whatever the unit of the values; multiplied by 100 if the unit is %."""
 
@@ -98,6 +100,8 @@ def aggregate(reduction: str, cell: CellData, weights: np.ndarray) -> np.ndarray
       count every pixel (PxAP, Choe et al. 2020).
     - `mean intersection over union`: the curves `intersection` and `union` (M, C), pixels of each class in each image: summed
       over images and divided, then the mean over classes; a class without a pixel in a resample is omitted.
+    - `area under the median curve`: the median over images of the curve `information` at each place, and the area under it
+      (SIC and AIC, Kapishnikov et al. 2019).
 
     >>> cell = CellData(np.array([1.0, 3.0, np.nan]))
     >>> aggregate("mean", cell, np.array([[1, 1, 1], [3, 1, 0]])).tolist()
@@ -262,6 +266,11 @@ def _mean_intersection_over_union(cell: CellData) -> _Statistic:
     return _Statistic(2 * kept.shape[1], of)
 
 
+def _area_under_the_median_curve(cell: CellData) -> _Statistic:
+    [y] = _parts(cell, "area under the median curve", "information")
+    return _Statistic(y.shape[1], median_curve_area(cell.curves["information"][0], np.where(np.isfinite(cell.values)[:, None], y, np.nan)))
+
+
 # ------------------------------------------------------------------------------------------------- shared steps
 
 
@@ -315,4 +324,5 @@ _REDUCTIONS: dict[str, Callable[[CellData], _Statistic]] = {
     "macro average precision": _macro_average_precision,
     "pixel average precision": _pixel_average_precision,
     "mean intersection over union": _mean_intersection_over_union,
+    "area under the median curve": _area_under_the_median_curve,
 }

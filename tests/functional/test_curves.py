@@ -12,6 +12,7 @@ from torch import Tensor
 from camdbench.functional import pass_size
 from camdbench.functional.curves import (
     CLASS_OUTPUTS,
+    Output,
     PixelReplacement,
     PointRange,
     area,
@@ -30,7 +31,7 @@ def network(images: Tensor) -> Tensor:
     return torch.stack([images[:, 0, 0, 0] * 3, images.square().sum((1, 2, 3)), images[:, 2, -1, -1] - images.mean((1, 2, 3))], 1)
 
 
-def read_class(classes: Tensor, score: str) -> Callable[[Tensor, Tensor], Tensor]:
+def read_class(classes: Tensor, score: Output) -> Callable[[Tensor, Tensor], Tensor]:
     """Reads one output of the class of each image."""
     return lambda logits, rows: class_output(logits, classes[rows], score)
 
@@ -67,7 +68,7 @@ def test_the_area_of_equal_steps_is_what_rise_computes() -> None:
 
 @pytest.mark.parametrize("score", ["probability", "accuracy", "logit"])
 @pytest.mark.parametrize("bound", [1, 100, 2**22])
-def test_scores_are_those_of_images_altered_pixel_by_pixel(monkeypatch: pytest.MonkeyPatch, score: str, bound: int) -> None:
+def test_scores_are_those_of_images_altered_pixel_by_pixel(monkeypatch: pytest.MonkeyPatch, score: Output, bound: int) -> None:
     monkeypatch.setattr(pass_size, "CPU_PIXELS", bound)  # chunks of one image, of some, of all
     generator = torch.Generator().manual_seed(0)
     before, after, maps = (torch.rand(3, *shape, generator=generator) for shape in ((3, 4, 5), (3, 4, 5), (4, 5)))
@@ -112,7 +113,7 @@ def test_each_image_and_point_is_one_pass() -> None:
 
 @pytest.mark.parametrize("score", ["probability", "accuracy", "logit"])
 @pytest.mark.parametrize("broken", [math.nan, math.inf], ids=str)
-def test_a_broken_logit_has_no_score(score: str, broken: float) -> None:
+def test_a_broken_logit_has_no_score(score: Output, broken: float) -> None:
     assert class_output(torch.tensor([[broken, 0.0]]), torch.tensor([1]), score).isnan().all()
 
 

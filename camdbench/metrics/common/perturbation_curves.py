@@ -100,9 +100,7 @@ def _path_scores(inputs: MetricInputs, path: PerturbationPath) -> Tensor:
 
     columns = dict(zip(inner, scores_along(inputs.score, before, after, ranks, inner, read).unbind(1), strict=True)) if inner else {}
     rows = torch.arange(len(inputs), device=ranks.device)
-    columns |= {
-        count: read(version_logits(inputs, name, path.masking), rows) for count, name in ends.items() if count in path.counts
-    }
+    columns |= {count: read(version_logits(inputs, name, path.masking), rows) for count, name in ends.items() if count in path.counts}
     return torch.stack([columns[count] for count in path.counts], 1)
 
 
