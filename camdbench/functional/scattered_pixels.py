@@ -18,13 +18,14 @@ def eight_bits(images: Tensor) -> Tensor:
 
 
 def recovered(images: Tensor, known: Tensor, interpolation: Interpolation) -> Tensor:
-    """Images (N, 3, H, W) in [0, 1] with unknown pixels from the known ones, at 8 bits.
+    """Images (N, 3, H, W) in [0, 1] at 8 bits, with unknown pixels from the known ones.
 
     Args:
         images: (N, 3, H, W) in [0, 1].
         known: (N, H, W) bool, the four corners included.
         interpolation: `linear` in the triangles of Delaunay's triangulation of the known pixels, or `neighbours`, as `impute`.
     """
+    images = eight_bits(images)
     if interpolation == "neighbours":
         return eight_bits(torch.where(known[:, None], images, impute(images, known)))
     filled = [_linear(image, mask) for image, mask in zip(images.cpu().numpy(), known.cpu().numpy(), strict=True)]
@@ -36,8 +37,9 @@ def _linear(image: np.ndarray, known: np.ndarray) -> np.ndarray:
 
     found, unknown = image.copy(), ~known
     if unknown.any():
-        between = LinearNDInterpolator(np.argwhere(known), image[:, known].T.astype(np.float64))
-        found[:, unknown] = between(np.argwhere(unknown)).T
+        levels = np.rint(255 * image[:, known].T.astype(np.float64))
+        between = LinearNDInterpolator(np.argwhere(known), levels)(np.argwhere(unknown)).T
+        found[:, unknown] = np.rint(between.round(6)) / 255  # halves, frequent between two pixels, do not depend on rounding errors
     return found
 
 

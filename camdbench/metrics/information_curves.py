@@ -177,7 +177,7 @@ def _area(
     low, scores, high = (views.scores[:, :, place] for views in (start, found, whole))
     first, x, last = ((views.sizes if information == "bytes" else views.shown) for views in (start, found, whole))
     broken = torch.cat([low, scores, high], 1).isnan().any(1)
-    undefined = ~broken & (constant | (high < least) | (low >= high) | (first >= last)).any(1)
+    undefined = ~broken & (constant[:, None] | (high < least) | (low >= high) | (first >= last)).any(1)
     x, y = ((part - start) / (stop - start) for part, start, stop in ((x, first, last), (scores, low, high)))
     curves = torch.stack([information_curve(a.clamp(0, 1), b.clamp(0, 1)) for a, b in zip(x, y, strict=True)])
     curves[broken | undefined] = torch.nan

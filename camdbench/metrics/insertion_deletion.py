@@ -38,7 +38,7 @@ RISE = MEAN_MASKED.variant(
 RELATIVE = "Petsiuk et al. 2018, arXiv:1806.07421, definitions of deletion and insertion, scores relative to those of both ends"
 DIFFERS = (Difference("insertion and deletion", "keep the scores of both ends", "their values depend on the confidence of the network"),)
 PROTOCOLS = (OPTICAM, RISE)
-SHARES = (MASKED.variant("target"), MASKED.variant("predicted", scored_class="predicted"), MEAN_MASKED.variant("mean colour"))
+SHARES = (MASKED.variant("target"), MASKED.variant("predicted", scored_class="predicted"), MEAN_MASKED.variant("normalised"))
 CARTER = "Carter et al. 2019, arXiv:1810.03805, definition of sufficient input subsets, here a prefix of the map's order"
 NO_ROOM = "the map is constant, or the image scores no more than its replacement"
 

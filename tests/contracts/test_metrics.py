@@ -50,8 +50,11 @@ ROWS: dict[str, tuple[str, ...]] = {
     "lead": ("lead(step=16)",),
     "normalised_insertion": ("normalised_insertion(step=16)",),
     "normalised_deletion": ("normalised_deletion(step=16)",),
-    "sufficient_share": ("sufficient_share(step=16, criterion='probability')", "sufficient_share(step=16, scored_class='predicted')"),
-    "necessary_share": ("necessary_share(step=16, criterion='probability')", "necessary_share(step=16, criterion='probability', level=0.5)"),
+    "sufficient_share": (
+        "sufficient_share(step=16, start='blank', criterion='probability', level=0.99)",
+        "sufficient_share(step=16, scored_class='predicted')",
+    ),
+    "necessary_share": ("necessary_share(step=16, criterion='probability', level=0.99)",),
     "srg": ("srg(segments=12)", "srg(segments=12, scored_output='accuracy', fill='average')"),
     "sic": ("sic(least=0.0, scored_class='predicted')",),
     "aic": ("aic(scored_class='predicted')",),
@@ -340,7 +343,9 @@ def test_further_explainers_pass_only_images_that_depend_on_their_maps_and_chang
         with images_counted(Toy) as seen:
             found[count] = _of_several(cams[:count], batch, spec)
         images[count] = seen.images
-    further = {"irof": sum(_segments(batch)), "srg": sum(2 * count - 1 for count in _segments(batch, 1.0))}.get(name, 2 * FURTHER.get(name, 0))
+    further = {"irof": sum(_segments(batch)), "srg": sum(2 * count - 1 for count in _segments(batch, 1.0))}.get(
+        name, 2 * FURTHER.get(name, 0)
+    )
     assert images == {count: images[1] + (count - 1) * further for count in (1, 2, 4)}
     torch.testing.assert_close(values(per_image(found[4][0])), values(per_image(found[1][0])), rtol=0, atol=0, equal_nan=True)
     [alone] = _of_several(cams[3:], batch, spec)

@@ -30,6 +30,6 @@ def test_a_fall_does_not_count_and_points_are_read_linearly() -> None:
     found = information_curve(torch.tensor(x, dtype=torch.float64), torch.tensor(y, dtype=torch.float64))
     best = np.maximum.accumulate(y)
     points = sorted([(0.0, 0.0), (1.0, 1.0), *zip(x, best, strict=True)])
-    unique = {place: level for place, level in points}  # the last of equal x is the largest
+    unique = dict(points)  # the last of equal x is the largest
     expected = np.interp(np.linspace(0, 1, 1001), list(unique), list(unique.values()))
     np.testing.assert_allclose(found.numpy(), expected, atol=1e-12)

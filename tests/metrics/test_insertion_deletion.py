@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -75,7 +77,7 @@ def test_shares_of_a_network_that_sees_one_pixel() -> None:
     maps[0, 0, 0], maps[1, 3], maps[2] = 1, 1, 0.5
     maps[3, 0, 0] = 1
     batch = toy_batch().part(0, 4)
-    batch = type(batch)(**(vars(batch) | {"images": images, "labels": torch.tensor([0, 0, 0, 1])}))
+    batch = replace(batch, images=images, labels=torch.tensor([0, 0, 0, 1]))
     for name, start in (("sufficient_share", ", start='blank'"), ("necessary_share", "")):
         found = scored(Classifier(Sees(), mean=0, std=1), batch, maps, f"{name}(step=4{start})")
         assert found.values[:2].tolist() == [25, 50]  # the pixel comes first, or fifth after the last row

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -15,7 +17,7 @@ from camdbench.functional.compactness import compactness
 def ten_by_ten() -> tuple[Batch, torch.Tensor]:
     """Four images of 10 x 10 pixels, and maps of zeros."""
     batch = toy_batch()
-    return type(batch)(**(vars(batch) | {"images": torch.rand(4, 3, 10, 10)})), torch.zeros(4, 10, 10)
+    return replace(batch, images=torch.rand(4, 3, 10, 10)), torch.zeros(4, 10, 10)
 
 
 def test_a_block_of_distinct_values_and_scattered_pixels() -> None:

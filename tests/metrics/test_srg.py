@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import permutations
 
 import numpy as np
@@ -20,7 +21,7 @@ PIXELS = "srg(protocol=pixels, step=4)"  # a step is a quadrant
 def quarters(*relevance: float) -> tuple[Batch, torch.Tensor]:
     """A white image of 4 x 4 pixels, and a map of four values."""
     batch = toy_batch().part(0, 1)
-    batch = type(batch)(**(vars(batch) | {"images": torch.ones(1, 3, 4, 4), "labels": torch.tensor([0])}))
+    batch = replace(batch, images=torch.ones(1, 3, 4, 4), labels=torch.tensor([0]))
     return batch, torch.tensor(relevance).reshape(1, 2, 2).repeat_interleave(2, 1).repeat_interleave(2, 2)
 
 
