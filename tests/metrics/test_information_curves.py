@@ -12,18 +12,21 @@ from helpers.scored_maps import images_of, scored
 from helpers.toys import SIZE, toy_batch, toy_classifier
 from PIL import Image, features
 from scipy.interpolate import griddata
+from torch import nn
 
 from camdbench.core.errors import NotApplicable, UsageError
 from camdbench.functional.imputation import impute
 from camdbench.functional.scattered_pixels import eight_bits
 from camdbench.functional.seeding import generator_for
+from camdbench.models.classifier import Classifier
 from camdbench.tables.aggregates import CellData, aggregate
 
+COUNT = 8
 CLASSIFIER = toy_classifier("dense")
 CLASSIFIER.network.head[-1].weight.data.mul_(6)  # so that probabilities differ by more than rounding
-BATCH = replace(toy_batch(), images=eight_bits(toy_batch().images))
-MAPS = torch.rand(4, *SIZE, generator=torch.Generator().manual_seed(3))
-SHARES, SEED, PIXELS = (0.05, 0.2, 0.5), 0.2, SIZE[0] * SIZE[1]
+BATCH = replace(toy_batch(COUNT), images=eight_bits(toy_batch(COUNT).images))
+MAPS = torch.rand(COUNT, *SIZE, generator=torch.Generator().manual_seed(3))
+SHARES, SEED, PIXELS = (0.05, 0.2, 0.5), 0.01, SIZE[0] * SIZE[1]
 
 
 def view(image: np.ndarray, known: np.ndarray, interpolation: str) -> np.ndarray:
@@ -87,22 +90,28 @@ def test_values_are_those_of_the_steps_image_by_image(information: str, interpol
         predicted = CLASSIFIER(BATCH.images).argmax(1).tolist()
     for name, least in (("sic", ", least=0.0"), ("aic", "")):
         found = scored(CLASSIFIER, BATCH, MAPS, f"{name}({options}{least}, scored_class='predicted')")
-        expected = [by_hand(index, name == "aic", information, interpolation, predicted[index]) for index in range(4)]
+        expected = [by_hand(index, name == "aic", information, interpolation, predicted[index]) for index in range(COUNT)]
         assert found.values.tolist() == pytest.approx(expected, abs=0.5, nan_ok=True), name
         assert found.undefined.tolist() == np.isnan(expected).tolist()
         assert not found.undefined.all()
 
 
 def test_a_rectified_map_of_zeros_is_uncovered_step_by_step_and_not_at_once() -> None:
-    """With a quantile of 0 every share from 0.2 on would show the whole image."""
-    maps = MAPS.clone()
-    maps[maps < 0.9] = 0
-    spec = "sic(protocol=pixels, least=0.0, scored_class='predicted')"
-    found, full = scored(CLASSIFIER, BATCH, maps, spec), scored(CLASSIFIER, BATCH, MAPS, spec)
-    kept = ~found.undefined
-    assert (found.values[kept] != full.values[kept]).any()
-    curve = found.curves["information"].y[kept]
-    assert ((curve[:, 30] < 1) | (curve[:, 30] == curve[:, 20])).all()
+    """With a quantile of 0 every share from 0.1 on would show the whole image."""
+    seen = list[torch.Tensor]()
+
+    class Records(nn.Module):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            seen.extend(images)
+            return images.mean((2, 3)).repeat(1, 2)[:, :5]
+
+    maps = torch.zeros(1, *SIZE)
+    maps[0, :4, :4] = MAPS[0, :4, :4]
+    scored(Classifier(Records(), mean=0, std=1), BATCH.part(0, 1), maps, "sic(shares=(0.05, 0.2, 0.5, 0.75))")
+    image, _, *views = seen  # the image and the seed pixels come first
+    shown = [(view == image).all(0).double().mean().item() for view in views]
+    assert len(shown) == 4
+    assert shown == pytest.approx([0.05, 0.2, 0.5, 0.75], abs=0.06)
 
 
 def test_images_are_left_out_for_their_probability_and_constant_maps() -> None:
@@ -143,4 +152,4 @@ def test_what_cannot_be_uncovered_is_refused(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(features, "check", lambda _: False)
     with pytest.raises(NotApplicable, match="no WebP"):
         scored(CLASSIFIER, BATCH, MAPS, "sic")
-    assert scored(CLASSIFIER, BATCH, MAPS, "sic(protocol=pixels, least=0.0)").values.shape == (4,)
+    assert scored(CLASSIFIER, BATCH, MAPS, "sic(protocol=pixels, least=0.0)").values.shape == (COUNT,)
