@@ -100,8 +100,7 @@ def aggregate(reduction: str, cell: CellData, weights: np.ndarray) -> np.ndarray
       count every pixel (PxAP, Choe et al. 2020).
     - `mean intersection over union`: the curves `intersection` and `union` (M, C), pixels of each class in each image: summed
       over images and divided, then the mean over classes; a class without a pixel in a resample is omitted.
-    - `area under the median curve`: the median over images of the curve `information` at each place, and the area under it
-      (SIC and AIC, Kapishnikov et al. 2019).
+    - `area under the median curve`: that of the median over images of the curve `information` (Kapishnikov et al. 2019).
 
     >>> cell = CellData(np.array([1.0, 3.0, np.nan]))
     >>> aggregate("mean", cell, np.array([[1, 1, 1], [3, 1, 0]])).tolist()
@@ -125,9 +124,6 @@ def aggregate(reduction: str, cell: CellData, weights: np.ndarray) -> np.ndarray
     chunks = [weights[start : start + rows].astype(np.float64) for start in range(0, len(weights), rows)]
     with np.errstate(invalid="ignore", divide="ignore"):  # 0/0, if nothing is drawn, gives NaN
         return np.concatenate([of(chunk) for chunk in chunks]) if chunks else np.empty(0)
-
-
-# ------------------------------------------------------------------------------------------------------- means
 
 
 def _mean(cell: CellData) -> _Statistic:
@@ -182,9 +178,6 @@ def relative_sensitivity(foreground: np.ndarray, background: np.ndarray) -> np.n
     mean = (foreground + background) / 2
     room = 2 * np.minimum(mean, 1 - mean)
     return np.where(room == 0, 0.0, (background - foreground) / np.where(room == 0, 1.0, room))
-
-
-# -------------------------------------------------------------------------------------------- average precision
 
 
 def _micro_average_precision(cell: CellData) -> _Statistic:
@@ -266,11 +259,6 @@ def _mean_intersection_over_union(cell: CellData) -> _Statistic:
     return _Statistic(2 * kept.shape[1], of)
 
 
-def _area_under_the_median_curve(cell: CellData) -> _Statistic:
-    [y] = _parts(cell, "area under the median curve", "information")
-    return _Statistic(y.shape[1], median_curve_area(cell.curves["information"][0], np.where(np.isfinite(cell.values)[:, None], y, np.nan)))
-
-
 # ------------------------------------------------------------------------------------------------- shared steps
 
 
@@ -324,5 +312,7 @@ _REDUCTIONS: dict[str, Callable[[CellData], _Statistic]] = {
     "macro average precision": _macro_average_precision,
     "pixel average precision": _pixel_average_precision,
     "mean intersection over union": _mean_intersection_over_union,
-    "area under the median curve": _area_under_the_median_curve,
+    "area under the median curve": lambda cell: _Statistic(
+        101, median_curve_area(cell.values, *_parts(cell, "area under the median curve", "information"), cell.curves["information"][0])
+    ),
 }
