@@ -84,7 +84,7 @@ def sic(
     jitter: NonNegativeFloat = 1e-4,
     scored_class: ScoredClass = "target",
 ) -> MetricResult:
-    r"""SIC: area under the class probability over the information of the image, as its most relevant pixels are uncovered.
+    r"""SIC: area under the class probability over the information shown, most relevant pixels first.
 
     .. math:: y_t = \max_{s \le t} \operatorname{clip}_{[0, 1]} \frac{p(x_s) - p(x_0)}{p(x) - p(x_0)}, \quad
         i_t = \operatorname{clip}_{[0, 1]} \frac{b(x_t) - b(x_0)}{b(x) - b(x_0)}
@@ -126,7 +126,7 @@ def aic(
     jitter: NonNegativeFloat = 1e-4,
     scored_class: ScoredClass = "target",
 ) -> MetricResult:
-    r"""AIC: area under the accuracy over the information of the image, as its most relevant pixels are uncovered.
+    r"""AIC: area under the accuracy over the information shown, most relevant pixels first.
 
     .. math:: y_t = \max_{s \le t} [\arg\max_c z_c(x_s) = y]
 

@@ -108,7 +108,7 @@ def normalised_insertion(
     masking: Masking = "pixels",
     scored_class: ScoredClass = "predicted",
 ) -> MetricResult:
-    r"""Normalised insertion: area under the class probability between those of the start and of the image.
+    r"""Normalised insertion: area under the class probability, relative to start and image.
 
     .. math:: 100 \int_0^1 \operatorname{clip}_{[0, 1]} \frac{p(x_u) - p(x_0)}{p(x_1) - p(x_0)}\,du
 
@@ -134,7 +134,7 @@ def normalised_deletion(
     masking: Masking = "pixels",
     scored_class: ScoredClass = "predicted",
 ) -> MetricResult:
-    r"""Normalised deletion: area under the class probability between those of the blank image and of the image.
+    r"""Normalised deletion: area under the class probability, relative to blank image and image.
 
     .. math:: 100 \int_0^1 \operatorname{clip}_{[0, 1]} \frac{p(x_u) - p(x_1)}{p(x_0) - p(x_1)}\,du
 

@@ -68,7 +68,7 @@ def srg(
     scored_class: ScoredClass = "target",
     scored_output: Literal["probability", "accuracy"] = "probability",
 ) -> MetricResult:
-    r"""SRG: symmetric relevance gain, the area between the curves of least and most relevant segments removed first.
+    r"""SRG: area between the curves with the least and with the most relevant segments removed first.
 
     .. math:: 100 \int_0^1 (f(x^{\mathrm{LeRF}}_u) - f(x^{\mathrm{MoRF}}_u))\,du
 
