@@ -38,7 +38,7 @@ DIFFERS = (
     ),
     Difference(
         "released code",
-        "averages over 5 imputations, by default of an inpainting or another image",
+        "averages over 5 imputations",
         "here one colour, the constant imputer",
     ),
 )
