@@ -35,17 +35,22 @@ UNSEEN = {  # what hooks cannot see, with the reason
     "tibav": "as genericattention",
 }
 CHEAP = {  # metrics with settings that the toy is large enough for
+    "arcc": ("arcc", "arcc(percentages=(30,))"),
     "aopc": ("aopc(patch=3, regions=5)", "aopc(patch=3)", 'aopc(patch=3, regions=4, patching="sliding")'),
     "cgc_loss": ("cgc_loss(negatives=2)", "cgc_loss(negatives=0)"),
     "deletion": ("deletion(step=20)", "deletion(intervals=10)"),
     "infidelity": ("infidelity(samples=6)",),
     "insertion": ("insertion(step=20)", 'insertion(intervals=10, start="blank")', 'insertion(step=20, maps="batch statistics")'),
     "irof": ("irof(segments=9)",),
+    "lead": ("lead(step=20)", 'lead(intervals=10, start="blank")'),
     "lerf": ("lerf(patch=3, regions=5)", "lerf(patch=3, regions=0, intervals=4)"),
     "mufidelity": ("mufidelity(cells=4, samples=7)",),
     "monotonicity": ("monotonicity(patch=4)",),
     "morf": ("morf(patch=3, regions=5, step=2)", "morf(protocol=chefer)", "morf(patch=3, regions=0)"),
+    "necessary_share": ("necessary_share(step=20)",),
     "non_sensitivity": ("non_sensitivity(cells=3)",),
+    "normalised_deletion": ("normalised_deletion(step=20)",),
+    "normalised_insertion": ("normalised_insertion(step=20)",),
     "quantus:Continuity": ("quantus:Continuity(nr_steps=6)",),
     "quantus:FaithfulnessCorrelation": ("quantus:FaithfulnessCorrelation(subset_size=20, nr_runs=5)",),
     "quantus:FaithfulnessEstimate": ("quantus:FaithfulnessEstimate(features_in_step=24)",),
@@ -57,7 +62,10 @@ CHEAP = {  # metrics with settings that the toy is large enough for
     "randomisation": ("randomisation", "randomisation(layers=2)"),
     "road": ("road", "road(percentages=(10, 50))"),
     "saco": ("saco(groups=5)",),
+    "srg": ("srg(segments=9, compactness=10.0)", "srg(protocol=pixels, step=20)", 'srg(segments=0, step=20, fill="average")'),
+    "sufficient_share": ("sufficient_share(step=20)", 'sufficient_share(step=20, start="blank")'),
     "sensitivity_n": ("sensitivity_n(cells=4, sizes=3, samples=7)",),
+    "sic": ("sic", "sic(shares=(0.1, 0.5))"),
     "sm": ("sm", 'sm(seen="image")'),
 }
 COMPLETE = tuple(

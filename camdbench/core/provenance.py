@@ -28,7 +28,14 @@ def versions() -> dict[str, str]:
             found[name] = version(name)
         except PackageNotFoundError:
             found[name] = "not installed"
-    return found
+    return found | {"libwebp": _libwebp()}
+
+
+def _libwebp() -> str:
+    """Version of the library by which Pillow compresses images; the sizes of `sic` and `aic` depend on it."""
+    from PIL import features
+
+    return features.version("webp") or "not installed"
 
 
 @cache

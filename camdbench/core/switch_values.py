@@ -69,6 +69,7 @@ VALUE_MEANINGS = {
         "micro average precision": "average precision over all pairs of image and class",
         "macro average precision": "mean over classes of the average precision",
         "pixel average precision": "average precision over the pixels of all images",
+        "area under the median curve": "median over images of the curve at each place, and the area under it",
     },
 }
 

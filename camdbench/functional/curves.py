@@ -12,6 +12,7 @@ from camdbench.functional.pass_size import images_per_pass
 from camdbench.functional.probability import log_odds
 
 Output = Literal["probability", "accuracy", "logit", "objective"]
+CLASS_OUTPUTS: tuple[Output, ...] = ("probability", "accuracy", "logit")
 
 _BITS = {2: torch.int16, 4: torch.int32, 8: torch.int64}  # integers as wide as floating-point numbers
 
@@ -137,33 +138,23 @@ def scores_along(
     after: Tensor,
     ranks: Tensor,
     counts: tuple[int, ...],
-    classes: Tensor,
-    score: Output,
-    objective: Callable[[Tensor, Tensor], Tensor] | None = None,
+    read: Callable[[Tensor, Tensor], Tensor],
 ) -> Tensor:
-    """Perturbation curve from `before` to `after`: class scores at each point, (B, K) float64 on the CPU.
+    """Perturbation curve from `before` to `after`: scores at each point, (B, K, …) as `read` returns them.
 
     Args:
         network: logits (N, C) of images (N, 3, H, W).
         before: (B, 3, H, W), or broadcastable to it.
         after: (B, 3, H, W), or broadcastable to it.
         ranks: (B, P) rank of each pixel in the order of replacement.
-        counts: K points; pixels with a rank below the count are replaced.
-        classes: (B,) scored class.
-        score: scored output.
-        objective: scores (N,) of logits (N, C) of images (N,) of the batch, read where `score` is the objective.
+        counts: K points, at least one; pixels with a rank below the count are replaced.
+        read: scores (N, …) of logits (N, C) and the places (N,) of their images in the batch.
     """
-    if not counts:
-        return torch.empty(len(ranks), 0, dtype=torch.float64)
     altered = PixelReplacement(before, after, ranks, torch.tensor(counts, device=ranks.device))
     length = images_per_pass(ranks.device, ranks.shape[1], dtype=before.dtype)
     parts, rows = list[Tensor](), torch.arange(len(ranks), device=ranks.device)
     for batch in point_ranges(0, [len(counts)] * len(ranks), length):
-        logits = network(altered.images(batch))
-        if objective is not None and score == "objective":
-            parts.append(objective(logits, of_ranges(rows, batch)))
-        else:
-            parts.append(class_output(logits, of_ranges(classes, batch), score))
+        parts.append(read(network(altered.images(batch)), of_ranges(rows, batch)))
     return torch.cat(parts).unflatten(0, (len(ranks), len(counts)))
 
 
@@ -177,7 +168,16 @@ def class_output(logits: Tensor, classes: Tensor, score: Output) -> Tensor:
     >>> class_output(torch.tensor([[0.0, 0.0], [2.0, 1.0]]), torch.tensor([0, 1]), "accuracy").tolist()
     [1.0, 0.0]
     """
+    return _output(logits, classes, log_odds(logits, classes), score)
+
+
+def class_outputs(logits: Tensor, classes: Tensor) -> Tensor:
+    """Scores of class (N,) from logits (N, C) by each of `CLASS_OUTPUTS`: (N, 3) float64 on the CPU; see `class_output`."""
     odds = log_odds(logits, classes)
+    return torch.stack([_output(logits, classes, odds, score) for score in CLASS_OUTPUTS], 1)
+
+
+def _output(logits: Tensor, classes: Tensor, odds: Tensor, score: Output) -> Tensor:
     if score == "probability":
         return odds.sigmoid()
     if score == "logit":

@@ -55,7 +55,7 @@ def coherency(
     Returns:
         (B,) in [0, 100]; higher is better.
     """
-    values = 100 * alike(inputs.saliency, _explained(inputs, masking, scored_class).maps)
+    values = 100 * alike(inputs.saliency, masked_explanations(inputs, masking, scored_class).maps)
     if constant == "zero":
         return MetricResult(values.nan_to_num(0))
     return MetricResult(values, values.isnan())
@@ -73,7 +73,7 @@ def complexity(inputs: MetricInputs) -> MetricResult:
     Returns:
         (B,) float64 in (0, 100], per cent; lower is better. Undefined for a map of zeros.
     """
-    share = _complexity(inputs)
+    share = covered_share(inputs)
     return MetricResult(torch.where(share > 0, 100 * share, torch.nan), share == 0)
 
 
@@ -99,17 +99,17 @@ def adcc(inputs: MetricInputs, *, masking: Masking = "normalised", scored_class:
     Returns:
         (B,) float64 in [0, 100]; higher is better.
     """
-    explained = _explained(inputs, masking, scored_class)
+    explained = masked_explanations(inputs, masking, scored_class)
     after: Tensor | None = getattr(explained, "logits", None)  # own explainers' maps may be without
     if after is None:
         after = inputs.cached(("masked logits", masking, 1.0), lambda: inputs.score(masked_images(inputs, masking)))
     lost = drop(*(log_odds(logits, scored_classes(inputs, scored_class)) for logits in (inputs.logits, after)))
-    together = harmonic_mean(alike(inputs.saliency, explained.maps).nan_to_num(0), 1 - _complexity(inputs), 1 - lost)
+    together = harmonic_mean(alike(inputs.saliency, explained.maps).nan_to_num(0), 1 - covered_share(inputs), 1 - lost)
     return torch.where(lost.isnan(), torch.nan, 100 * together)
 
 
-def _explained(inputs: MetricInputs, masking: Masking, scored_class: ScoredClass) -> SaliencyMaps:
-    """Maps of the masked images."""
+def masked_explanations(inputs: MetricInputs, masking: Masking, scored_class: ScoredClass) -> SaliencyMaps:
+    """Maps of the masked images, explained for their class."""
 
     def explain() -> SaliencyMaps:
         return inputs.explain(masked_images(inputs, masking), targets=scored_classes(inputs, scored_class))
@@ -117,6 +117,6 @@ def _explained(inputs: MetricInputs, masking: Masking, scored_class: ScoredClass
     return inputs.cached(("maps of the masked images", masking, scored_class), explain)
 
 
-def _complexity(inputs: MetricInputs) -> Tensor:
-    """(B,) float64 in [0, 1] on the CPU."""
+def covered_share(inputs: MetricInputs) -> Tensor:
+    """Mean of the map, (B,) float64 in [0, 1] on the CPU."""
     return to_float64(inputs.saliency).mean((1, 2)).cpu()

@@ -12,13 +12,12 @@ from camdbench.core.difference import Difference
 from camdbench.core.metric_families import MASKED
 from camdbench.core.option_types import ScoredClass
 from camdbench.core.registries import metric
-from camdbench.functional.curves import PixelReplacement, area, class_output, of_ranges, point_ranges
+from camdbench.functional.curves import area
 from camdbench.functional.normalise import is_constant
-from camdbench.functional.pass_size import images_per_pass
-from camdbench.functional.pixel_order import segment_ranks
 from camdbench.metrics.common.inputs import MetricInputs
-from camdbench.metrics.common.perturbation_curves import Version, image_version, scored_classes
+from camdbench.metrics.common.perturbation_curves import read_out_of
 from camdbench.metrics.common.result import Curve, MetricResult
+from camdbench.metrics.common.segment_walk import Segments, segment_walk
 
 _SHARES = torch.linspace(0, 1, 101, dtype=torch.float64)
 IROF_PROTOCOLS = (MASKED.variant("rieger"),)
@@ -59,39 +58,13 @@ def irof(
     Returns:
         (B,) float64 in (-inf, 100], per cent, negative if the probability grows; higher is better.
     """
-    labels = inputs.shared(("segments", segments, compactness, sigma), lambda: _segments(inputs.images, segments, compactness, sigma))
-    numbers = labels.flatten(1).amax(1) + 1  # (B,) on the CPU
-    scores = _scores(inputs, segment_ranks(inputs.saliency, labels), numbers, fill, scored_classes(inputs, scored_class))
+    walk = segment_walk(inputs, Segments(segments, compactness, sigma), fill, "pixels", most_first=True)
+    numbers, scores = walk.numbers, walk.scores[:, :, read_out_of(scored_class, "probability")]
     curves = [own[: number + 1] / own[0] for own, number in zip(scores, numbers.tolist(), strict=True)]
     values = torch.stack([100 * (1 - area(own[None], torch.arange(len(own)))[0]) for own in curves])
     undefined = is_constant(inputs.saliency).cpu() | (numbers == 1) | (scores[:, 0] == 0)
     left = Curve(_SHARES, torch.stack([_at_shares(own) for own in curves]))
     return MetricResult(torch.where(undefined, torch.nan, values), undefined, {"left": left})
-
-
-def _segments(images: Tensor, segments: int, compactness: float, sigma: float) -> Tensor:
-    """Segment numbers of each pixel, from 0 without gaps, (B, H, W) int64 on the CPU."""
-    from skimage.segmentation import slic
-
-    found = list[Tensor]()
-    for image in images.permute(0, 2, 3, 1).cpu().double():
-        labels = slic(image.numpy(), n_segments=segments, compactness=compactness, sigma=sigma, start_label=0)
-        found.append(torch.from_numpy(labels).unique(return_inverse=True)[1])
-    return torch.stack(found)
-
-
-def _scores(inputs: MetricInputs, ranks: Tensor, numbers: Tensor, fill: Version, classes: Tensor) -> Tensor:
-    """Probability after each segment, (B, 1 + the largest number) float64 on the CPU, NaN behind an image's last one."""
-    images, steps = inputs.images, torch.arange(int(numbers.max()) + 1, device=inputs.images.device)
-    altered = PixelReplacement(images, image_version(inputs, fill, "pixels"), ranks, steps)
-    found = torch.full((len(images), len(steps)), torch.nan, dtype=torch.float64)
-    found[:, 0] = class_output(inputs.logits, classes, "probability")
-    length = images_per_pass(images.device, ranks.shape[1], dtype=images.dtype)
-    for batch in point_ranges(1, (numbers + 1).tolist(), length):
-        scores = class_output(inputs.score(altered.images(batch)), of_ranges(classes, batch), "probability")
-        for (image, points), part in zip(batch, scores.split([each.length for each in batch]), strict=True):
-            found[image, points] = part
-    return found
 
 
 def _at_shares(curve: Tensor) -> Tensor:

@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import torch
 from pydantic import NonNegativeFloat, PositiveInt
 from torch import Tensor
 
 from camdbench.core.difference import Difference
-from camdbench.core.errors import UsageError
 from camdbench.core.metric_families import CONSTANT_MAP, MASKED, MEAN_MASKED
-from camdbench.core.option_types import Masking, Readout, ScoredClass
+from camdbench.core.option_types import Imputer, Masking, Readout, ScoredClass
 from camdbench.core.registries import metric
-from camdbench.functional.curves import Output, class_output, pairs
-from camdbench.functional.imputation import impute
+from camdbench.metrics.common.imputation_curves import Imputation, imputed_scores
 from camdbench.metrics.common.inputs import MetricInputs
-from camdbench.metrics.common.perturbation_curves import PathScores, PixelOrder, pixel_order, scored_classes
 from camdbench.metrics.common.result import Curve, MetricResult
 
 RONG = MASKED.variant("rong", scored_output="accuracy", paper="Rong et al. 2022, arXiv:2202.00449, released code")
 GRADCAM = MEAN_MASKED.variant(
     "gradcam", options={"jitter": 0.0}, paper="pytorch-grad-cam 1.5, ROADMostRelevantFirst, ROADLeastRelevantFirst and ROADCombined"
 )
+PROBABILITY = MASKED.variant("probability", paper="as `rong`, read as a probability")
+ZERO = MASKED.variant("zero", scored_output="accuracy", options={"fill": "blank"}, paper="as `rong`, the same pixels black")
+BLUR = MASKED.variant(
+    "blur", scored_output="accuracy", options={"fill": "blurred"}, paper="as `rong`, the same pixels of the blurred image"
+)
+MEAN = MASKED.variant("mean", scored_output="accuracy", options={"fill": "average"}, paper="as `rong`, the same pixels of the mean colour")
 DIFFERS = (
     Difference(
         "pytorch-grad-cam", "takes a percentile of the map as threshold", "a map of many zeros loses its whole image; here ties are broken"
@@ -40,7 +41,7 @@ DIFFERS = (
     aliases=("remove_and_debias",),
     tolerance=0.5,
     undefined=CONSTANT_MAP,
-    protocols=(GRADCAM, RONG),
+    protocols=(GRADCAM, RONG, PROBABILITY, ZERO, BLUR, MEAN),
     differs=DIFFERS,
 )
 def road(
@@ -49,6 +50,7 @@ def road(
     percentages: tuple[PositiveInt, ...] = (10, 20, 30, 40, 50, 60, 70, 80, 90),
     noise: NonNegativeFloat = 0.01,
     jitter: NonNegativeFloat = 1e-4,
+    fill: Imputer = "neighbours",
     masking: Masking = "pixels",
     scored_class: ScoredClass = "target",
     scored_output: Readout = "accuracy",
@@ -62,8 +64,8 @@ def road(
     Returns:
         (B,) float64 in [-50, 50], per cent; higher is better.
     """
-    how = _Imputing(_check_percentages(percentages), noise, jitter, masking, scored_class, scored_output)
-    morf, lerf = (_scores(inputs, how, most_first=first) for first in (True, False))
+    how = Imputation(percentages, noise, jitter, masking, scored_class, scored_output, fill)
+    morf, lerf = (imputed_scores(inputs, how, most_first=first) for first in (True, False))
     values = 50 * (lerf.scores - morf.scores).mean(1)
     x = _shares(percentages)
     return MetricResult(
@@ -77,7 +79,7 @@ _ONE_ORDER = {
     "paper": "Rong et al. 2022, arXiv:2202.00449, definition of ROAD",
     "tolerance": 0.5,
     "undefined": CONSTANT_MAP,
-    "protocols": (RONG, GRADCAM),
+    "protocols": (RONG, GRADCAM, PROBABILITY, ZERO, BLUR, MEAN),
     "differs": DIFFERS,
 }
 
@@ -89,6 +91,7 @@ def road_most_relevant_first(
     percentages: tuple[PositiveInt, ...] = (10, 20, 30, 40, 50, 60, 70, 80, 90),
     noise: NonNegativeFloat = 0.01,
     jitter: NonNegativeFloat = 1e-4,
+    fill: Imputer = "neighbours",
     masking: Masking = "pixels",
     scored_class: ScoredClass = "target",
     scored_output: Readout = "accuracy",
@@ -102,13 +105,17 @@ def road_most_relevant_first(
     `masking="normalised"`. Noise of standard deviation `jitter` on the map breaks ties. Both are one field per image, from its
     seed. `scored_output="accuracy"`, 1 if the class has the largest logit, is what Rong et al. plot.
 
+    With another `fill` the same pixels are blank (black, or the mean colour with `masking="normalised"`), those of the image blurred by
+    RISE's kernel, or of the image's mean colour, without noise. One percentage alone gives its own row: `road_morf(percentages=(20,))`.
+    Metrics share the pictures of a percentage, whatever else they ask for and read.
+
     Returns:
         (B,) float64 in [0, 100], per cent; lower is better.
 
     Raises:
         UsageError: a percentage is not below 100.
     """
-    return _curve(inputs, _Imputing(_check_percentages(percentages), noise, jitter, masking, scored_class, scored_output), most_first=True)
+    return _curve(inputs, Imputation(percentages, noise, jitter, masking, scored_class, scored_output, fill), most_first=True)
 
 
 @metric("road_lerf", higher_is_better=True, **_ONE_ORDER)
@@ -118,6 +125,7 @@ def road_least_relevant_first(
     percentages: tuple[PositiveInt, ...] = (10, 20, 30, 40, 50, 60, 70, 80, 90),
     noise: NonNegativeFloat = 0.01,
     jitter: NonNegativeFloat = 1e-4,
+    fill: Imputer = "neighbours",
     masking: Masking = "pixels",
     scored_class: ScoredClass = "target",
     scored_output: Readout = "accuracy",
@@ -131,60 +139,15 @@ def road_least_relevant_first(
     Returns:
         (B,) float64 in [0, 100], per cent; higher is better.
     """
-    return _curve(inputs, _Imputing(_check_percentages(percentages), noise, jitter, masking, scored_class, scored_output), most_first=False)
+    return _curve(inputs, Imputation(percentages, noise, jitter, masking, scored_class, scored_output, fill), most_first=False)
 
 
-class _Imputing(NamedTuple):
-    """Settings of imputation and read-out."""
-
-    percentages: tuple[int, ...]
-    noise: float
-    jitter: float
-    masking: Masking
-    scored_class: ScoredClass
-    scored_output: Output
-
-
-def _check_percentages(percentages: tuple[int, ...]) -> tuple[int, ...]:
-    if not percentages or max(percentages) >= 100:
-        raise UsageError(f"percentages = {percentages!r}: no pixel is left to impute from; give numbers from 1 to 99")
-    return percentages
-
-
-def _shares(percentages: tuple[int, ...]) -> Tensor:
-    return torch.tensor(percentages, dtype=torch.float64) / 100
-
-
-def _curve(inputs: MetricInputs, how: _Imputing, *, most_first: bool) -> MetricResult:
-    scores, constant = _scores(inputs, how, most_first=most_first)
+def _curve(inputs: MetricInputs, how: Imputation, *, most_first: bool) -> MetricResult:
+    scores, constant = imputed_scores(inputs, how, most_first=most_first)
     return MetricResult(
         torch.where(constant, torch.nan, 100 * scores.mean(1)), constant, {"curve": Curve(_shares(how.percentages), scores)}
     )
 
 
-def _scores(inputs: MetricInputs, how: _Imputing, *, most_first: bool) -> PathScores:
-    return inputs.cached(("imputed", how, most_first), lambda: _compute_scores(inputs, how, most_first=most_first))
-
-
-def _compute_scores(inputs: MetricInputs, how: _Imputing, *, most_first: bool) -> PathScores:
-    """Scores (B, K) of the images with each percentage of their pixels imputed."""
-    ranks, constant = pixel_order(inputs, PixelOrder(most_first=most_first, jitter=how.jitter))
-    images, classes, noise = inputs.images, scored_classes(inputs, how.scored_class), _noise(inputs, how)
-    counts = torch.tensor([ranks.shape[1] * percent // 100 for percent in how.percentages], device=images.device)
-    found = list[Tensor]()
-    for image, point in pairs(len(images), len(counts), ranks.shape[1], images.device):
-        known = (ranks[image] >= counts[point, None]).unflatten(1, images.shape[-2:])
-        filled = impute(images[image], known) + noise[image] * ~known.unsqueeze(1)
-        found.append(class_output(inputs.score(filled), classes[image], how.scored_output))
-    return PathScores(torch.cat(found).unflatten(0, (len(images), len(counts))), constant)
-
-
-def _noise(inputs: MetricInputs, how: _Imputing) -> Tensor:
-    """Noise (B, 3, H, W) added to imputed pixels in pixel space."""
-
-    def draw() -> Tensor:
-        fields = [torch.randn(inputs.images.shape[1:], generator=generator) for generator in inputs.generators("imputation")]
-        return torch.stack(fields).to(inputs.images)
-
-    scale = inputs.classifier.std if how.masking == "normalised" else 1
-    return how.noise * scale * inputs.shared("noise on imputed pixels", draw)
+def _shares(percentages: tuple[int, ...]) -> Tensor:
+    return torch.tensor(percentages, dtype=torch.float64) / 100

@@ -17,6 +17,12 @@ _DROP = "drop of the class probability"
 _AXES = {
     "insertion": ("fraction of pixels inserted", ""),
     "deletion": ("fraction of pixels deleted", ""),
+    "lead": ("fraction of pixels inserted or deleted", ""),
+    "normalised_insertion": ("fraction of pixels inserted", "class probability between those of the start and of the image"),
+    "normalised_deletion": ("fraction of pixels deleted", "class probability between those of the blank image and of the image"),
+    "sic": ("recovered information", "recovered class probability"),
+    "aic": ("recovered information", "class recognised"),
+    "srg": ("fraction of pixels removed", ""),
     "morf": ("fraction of patches replaced, most relevant first", ""),
     "lerf": ("fraction of patches replaced, least relevant first", ""),
     "road": ("fraction of pixels imputed", ""),

@@ -16,6 +16,7 @@ import numpy as np
 from camdbench.core.errors import UsageError, unknown
 from camdbench.core.registries import metrics, protocol_of
 from camdbench.core.spec import Spec
+from camdbench.tables.median_curve import median_curve_area
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -26,6 +27,7 @@ UNIT_SCALE = (
     "macro average precision",
     "pixel average precision",
     "mean intersection over union",
+    "area under the median curve",
 )
 """Reductions with results of scale 1 whatever the unit of the values; multiplied by 100 if the unit is %."""
 
@@ -98,6 +100,7 @@ def aggregate(reduction: str, cell: CellData, weights: np.ndarray) -> np.ndarray
       count every pixel (PxAP, Choe et al. 2020).
     - `mean intersection over union`: the curves `intersection` and `union` (M, C), pixels of each class in each image: summed
       over images and divided, then the mean over classes; a class without a pixel in a resample is omitted.
+    - `area under the median curve`: that of the median over images of the curve `information` (Kapishnikov et al. 2019).
 
     >>> cell = CellData(np.array([1.0, 3.0, np.nan]))
     >>> aggregate("mean", cell, np.array([[1, 1, 1], [3, 1, 0]])).tolist()
@@ -121,9 +124,6 @@ def aggregate(reduction: str, cell: CellData, weights: np.ndarray) -> np.ndarray
     chunks = [weights[start : start + rows].astype(np.float64) for start in range(0, len(weights), rows)]
     with np.errstate(invalid="ignore", divide="ignore"):  # 0/0, if nothing is drawn, gives NaN
         return np.concatenate([of(chunk) for chunk in chunks]) if chunks else np.empty(0)
-
-
-# ------------------------------------------------------------------------------------------------------- means
 
 
 def _mean(cell: CellData) -> _Statistic:
@@ -178,9 +178,6 @@ def relative_sensitivity(foreground: np.ndarray, background: np.ndarray) -> np.n
     mean = (foreground + background) / 2
     room = 2 * np.minimum(mean, 1 - mean)
     return np.where(room == 0, 0.0, (background - foreground) / np.where(room == 0, 1.0, room))
-
-
-# -------------------------------------------------------------------------------------------- average precision
 
 
 def _micro_average_precision(cell: CellData) -> _Statistic:
@@ -315,4 +312,7 @@ _REDUCTIONS: dict[str, Callable[[CellData], _Statistic]] = {
     "macro average precision": _macro_average_precision,
     "pixel average precision": _pixel_average_precision,
     "mean intersection over union": _mean_intersection_over_union,
+    "area under the median curve": lambda cell: _Statistic(
+        101, median_curve_area(cell.values, *_parts(cell, "area under the median curve", "information"), cell.curves["information"][0])
+    ),
 }

@@ -47,6 +47,19 @@ ROWS: dict[str, tuple[str, ...]] = {
     "cam_agreement": ("cam_agreement", "cam_agreement(threshold=0.1)"),
     "ablation_accuracy": ("ablation_accuracy", *(f"ablation_accuracy(ablation={how!r})" for how in ("none", "gray_bbox", "tile"))),
     "rfs": ("rfs",),
+    "lead": ("lead(step=16)",),
+    "normalised_insertion": ("normalised_insertion(step=16)",),
+    "normalised_deletion": ("normalised_deletion(step=16)",),
+    "sufficient_share": (
+        "sufficient_share(step=16, start='blank', criterion='probability', level=0.99)",
+        "sufficient_share(step=16, scored_class='predicted')",
+    ),
+    "necessary_share": ("necessary_share(step=16, criterion='probability', level=0.99)",),
+    "srg": ("srg(segments=12)", "srg(segments=12, scored_output='accuracy', fill='average')"),
+    "sic": ("sic(least=0.0, scored_class='predicted')",),
+    "aic": ("aic(scored_class='predicted')",),
+    "arcc": ("arcc(percentages=(30, 60))",),
+    "mstc": ("mstc", "mstc(share=0.1, neighbours=3)"),
     "road": ("road(percentages=(30, 60))",),
     "road_morf": ("road_morf(percentages=(30, 60), scored_output='probability')",),
     "road_lerf": ("road_lerf(percentages=(30, 60), scored_output='probability')",),
@@ -248,6 +261,8 @@ def _check_values(found: list[Score], classifier: Classifier, spec: str) -> None
     assert [score.image for score in found] == [0, 1, 2, 3]
     if "linear head" in metrics.get(spec.partition("(")[0]).facts.needs and classifier.name == "toy-dense":
         assert {score.status for score in found} == {"not_applicable"}
+    elif spec.startswith("aic") and classifier.name == "toy-gap":
+        assert {score.status for score in found} == {"undefined"}  # it predicts one class, of the seed pixels, too
     else:
         assert any(score.status == "ok" for score in found), {score.reason for score in found}
     check_statuses(found)
@@ -298,7 +313,11 @@ def test_an_image_has_the_same_value_alone_among_three_and_among_64_in_any_order
 # are versions of the image. 16 x 12 pixels are 12 steps of 16, 24 patches of 3 x 3, 12 of 4 x 4 and, with three channels, 18 times 32.
 FURTHER: dict[str, int] = {
     **dict.fromkeys(("ad", "ag", "ai", "sm", "coherency", "adcc"), 1),
-    **dict.fromkeys(("insertion", "deletion"), 12 - 1),
+    **dict.fromkeys(("insertion", "deletion", "normalised_insertion", "normalised_deletion"), 12 - 1),
+    **dict.fromkeys(("sufficient_share", "necessary_share"), 12 - 1),
+    "lead": 2 * (12 - 1),
+    **dict.fromkeys(("sic", "aic"), 13),
+    "arcc": 1 + 2 * 2,
     "aopc": 5,
     **dict.fromkeys(("morf", "lerf"), 24),
     "saco": 4,
@@ -324,7 +343,9 @@ def test_further_explainers_pass_only_images_that_depend_on_their_maps_and_chang
         with images_counted(Toy) as seen:
             found[count] = _of_several(cams[:count], batch, spec)
         images[count] = seen.images
-    further = sum(_segments(batch)) if name == "irof" else 2 * FURTHER.get(name, 0)
+    further = {"irof": sum(_segments(batch)), "srg": sum(2 * count - 1 for count in _segments(batch, 1.0))}.get(
+        name, 2 * FURTHER.get(name, 0)
+    )
     assert images == {count: images[1] + (count - 1) * further for count in (1, 2, 4)}
     torch.testing.assert_close(values(per_image(found[4][0])), values(per_image(found[1][0])), rtol=0, atol=0, equal_nan=True)
     [alone] = _of_several(cams[3:], batch, spec)
@@ -339,9 +360,10 @@ def _of_several(cams: tuple[str, ...], batch: Batch, spec: str) -> list[BatchRes
         return list(score_batch(classifier, batch, jobs, [metric], target="label", seed=0, others=others))
 
 
-def _segments(batch: Batch) -> list[int]:
+def _segments(batch: Batch, compactness: float = 10.0) -> list[int]:
     """Number of segments that replace parts of each image, by scikit-image."""
-    return [len(np.unique(slic(image.permute(1, 2, 0).double().numpy(), n_segments=12, sigma=0))) for image in batch.images]
+    pictures = batch.images.permute(0, 2, 3, 1).double().numpy()
+    return [len(np.unique(slic(picture, n_segments=12, compactness=compactness, sigma=0))) for picture in pictures]
 
 
 def _one_pixel() -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -10,10 +11,13 @@ from torch import Tensor
 
 from camdbench.functional import pass_size
 from camdbench.functional.curves import (
+    CLASS_OUTPUTS,
+    Output,
     PixelReplacement,
     PointRange,
     area,
     class_output,
+    class_outputs,
     counts_by_share,
     counts_by_step,
     point_ranges,
@@ -25,6 +29,11 @@ from camdbench.functional.pixel_order import pixel_ranks
 def network(images: Tensor) -> Tensor:
     """Three classes that look at three places of the image, not linearly."""
     return torch.stack([images[:, 0, 0, 0] * 3, images.square().sum((1, 2, 3)), images[:, 2, -1, -1] - images.mean((1, 2, 3))], 1)
+
+
+def read_class(classes: Tensor, score: Output) -> Callable[[Tensor, Tensor], Tensor]:
+    """Reads one output of the class of each image."""
+    return lambda logits, rows: class_output(logits, classes[rows], score)
 
 
 @pytest.mark.parametrize(("step", "points"), [(224, 225), (1792, 29), (50176, 2), (10**6, 2), (1, 50177)])
@@ -59,12 +68,12 @@ def test_the_area_of_equal_steps_is_what_rise_computes() -> None:
 
 @pytest.mark.parametrize("score", ["probability", "accuracy", "logit"])
 @pytest.mark.parametrize("bound", [1, 100, 2**22])
-def test_scores_are_those_of_images_altered_pixel_by_pixel(monkeypatch: pytest.MonkeyPatch, score: str, bound: int) -> None:
+def test_scores_are_those_of_images_altered_pixel_by_pixel(monkeypatch: pytest.MonkeyPatch, score: Output, bound: int) -> None:
     monkeypatch.setattr(pass_size, "CPU_PIXELS", bound)  # chunks of one image, of some, of all
     generator = torch.Generator().manual_seed(0)
     before, after, maps = (torch.rand(3, *shape, generator=generator) for shape in ((3, 4, 5), (3, 4, 5), (4, 5)))
     classes, counts = torch.tensor([0, 2, 1]), (0, 3, 7, 20)
-    found = scores_along(network, before, after, pixel_ranks(maps), counts, classes, score)
+    found = scores_along(network, before, after, pixel_ranks(maps), counts, read_class(classes, score))
     for index in range(3):
         order = sorted(range(20), key=lambda place: -float(maps[index].flatten()[place]))
         for point, count in enumerate(counts):
@@ -85,8 +94,8 @@ def test_one_colour_may_stand_for_all_images() -> None:
     colour = torch.tensor([0.1, 0.5, 0.9]).reshape(1, 3, 1, 1)
     classes = torch.tensor([0, 1])
     for before, after in ((images, colour), (colour, images)):
-        found = scores_along(network, before, after, ranks, (0, 9, 20), classes, "logit")
-        whole = scores_along(network, before.expand(2, 3, 4, 5), after.expand(2, 3, 4, 5), ranks, (0, 9, 20), classes, "logit")
+        found = scores_along(network, before, after, ranks, (0, 9, 20), read_class(classes, "logit"))
+        whole = scores_along(network, before.expand(2, 3, 4, 5), after.expand(2, 3, 4, 5), ranks, (0, 9, 20), read_class(classes, "logit"))
         assert torch.equal(found, whole)
 
 
@@ -98,14 +107,22 @@ def test_each_image_and_point_is_one_pass() -> None:
         return network(images)
 
     images = torch.rand(2, 3, 4, 5)
-    scores_along(counted, images, images, pixel_ranks(torch.rand(2, 4, 5)), (1, 2, 3), torch.tensor([0, 1]), "logit")
+    scores_along(counted, images, images, pixel_ranks(torch.rand(2, 4, 5)), (1, 2, 3), read_class(torch.tensor([0, 1]), "logit"))
     assert sum(seen) == 6
 
 
 @pytest.mark.parametrize("score", ["probability", "accuracy", "logit"])
 @pytest.mark.parametrize("broken", [math.nan, math.inf], ids=str)
-def test_a_broken_logit_has_no_score(score: str, broken: float) -> None:
+def test_a_broken_logit_has_no_score(score: Output, broken: float) -> None:
     assert class_output(torch.tensor([[broken, 0.0]]), torch.tensor([1]), score).isnan().all()
+
+
+def test_all_outputs_are_those_of_one_by_one() -> None:
+    logits, classes = torch.randn(5, 3, generator=torch.Generator().manual_seed(0)), torch.tensor([0, 2, 1, 1, 0])
+    logits[3, 0] = math.nan
+    found = class_outputs(logits, classes)
+    for place, score in enumerate(CLASS_OUTPUTS):
+        torch.testing.assert_close(found[:, place], class_output(logits, classes, score), rtol=0, atol=0, equal_nan=True)
 
 
 @pytest.mark.parametrize("length", [1, 2, 4, 100])

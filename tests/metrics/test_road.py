@@ -22,11 +22,13 @@ CLASSIFIER = toy_classifier("dense")
 BATCH = toy_batch()
 MAPS = torch.rand(4, *SIZE, generator=torch.Generator().manual_seed(3))
 PIXELS = SIZE[0] * SIZE[1]
+with torch.no_grad():
+    LOGITS = CLASSIFIER(BATCH.images)
 
 
 def inputs_of(maps: Tensor = MAPS) -> MetricInputs:
     """The inputs of a run."""
-    return MetricInputs(CLASSIFIER, BATCH.images, BATCH.labels, maps, ids=BATCH.ids, seed=5)
+    return MetricInputs(CLASSIFIER, BATCH.images, BATCH.labels, maps, ids=BATCH.ids, seed=5, logits=LOGITS)
 
 
 def measured(spec: str, inputs: MetricInputs | None = None) -> MetricResult:

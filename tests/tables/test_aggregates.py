@@ -209,6 +209,7 @@ def full_cell(count: int = COUNT) -> CellData:
         object=rng.integers(0, 9, (count, 1)),
         intersection=rng.integers(0, 9, (count, 3)),
         union=rng.integers(9, 20, (count, 3)),
+        information=np.random.default_rng(4).random((count, 3)),
     )
     return CellData(rng.random(count), held, rng.integers(0, 3, count))
 
