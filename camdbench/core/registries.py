@@ -28,7 +28,7 @@ model = models.register
 loss = losses.register
 
 
-ANNOTATIONS = {"boxes", "masks", "mosaic"}  # what a data set may give, and an explainer or metric may need
+ANNOTATIONS = {"boxes", "masks", "mosaic", "backgrounds"}  # what a data set may give, and an explainer or metric may need
 NO_EXPLAINER = Spec("none")  # explainer in rows of metrics with model scope
 
 

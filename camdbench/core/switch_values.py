@@ -69,6 +69,9 @@ VALUE_MEANINGS = {
         "micro average precision": "average precision over all pairs of image and class",
         "macro average precision": "mean over classes of the average precision",
         "pixel average precision": "average precision over the pixels of all images",
+        "worst group": "the smallest mean of a group of images",
+        "training-weighted groups": "mean over groups of images, weighted by their shares in the training data",
+        "difference of groups": "mean over one group of images minus mean over the other",
     },
 }
 

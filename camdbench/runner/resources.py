@@ -145,7 +145,7 @@ class Resources:
         if isinstance(self.dataset, OfModel):
             return self.dataset.annotations
         sample = first_readable(cast("Dataset", self.dataset))
-        known = (("boxes", sample.boxes), ("masks", sample.mask), ("mosaic", sample.cells))
+        known = (("boxes", sample.boxes), ("masks", sample.mask), ("mosaic", sample.cells), ("backgrounds", sample.background))
         return tuple(name for name, own in known if own is not None)
 
     @cached_property

@@ -186,6 +186,8 @@ def _inputs(trace: Trace, **of_maps: Any) -> MetricInputs:
         present=trace.batch.present,
         class_masks=trace.batch.class_masks,
         cells=trace.batch.cells,
+        backgrounds=trace.batch.backgrounds,
+        group_shares=trace.batch.group_shares,
         ids=trace.batch.ids,
         seed=trace.seed,
         features=trace,

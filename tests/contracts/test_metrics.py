@@ -37,6 +37,8 @@ ROWS: dict[str, tuple[str, ...]] = {
     "morf": ("morf(patch=3)", "morf(patch=1, step=16, regions=0, scored_output='accuracy')"),
     "lerf": ("lerf(patch=3)", "lerf(patch=1, step=16, regions=0, scored_output='accuracy')"),
     "accuracy": ("accuracy",),
+    "group_accuracy": ("group_accuracy", "group_accuracy(by='background')"),
+    "background_gap": ("background_gap",),
     "top5": ("top5", "top5(count=2)"),
     "average_precision": ("average_precision", "average_precision(scored_output='probability')"),
     "core": ("core", "core(scored_class='target')"),

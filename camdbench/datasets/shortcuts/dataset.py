@@ -30,7 +30,13 @@ _SMALLEST, _LARGEST = 32, 1024
 _LABEL, _BACKGROUND, _PICTURE, _CONGRUENT = range(4)  # purposes of random streams
 
 
-@dataset("shortcuts", paper="embedded", splits=("train", "val", "shifted", "conflict", "balanced"), gives=("boxes", "masks"), on_disk=False)
+@dataset(
+    "shortcuts",
+    paper="embedded",
+    splits=("train", "val", "shifted", "conflict", "balanced"),
+    gives=("boxes", "masks", "backgrounds"),
+    on_disk=False,
+)
 def shortcuts(
     *,
     split: Literal["train", "val", "shifted", "conflict", "balanced"] = "val",
@@ -186,7 +192,14 @@ class Shortcuts:
             boxes=torch.tensor([box], dtype=torch.float32),
             mask=torch.from_numpy(mask),
             background=self.background(index),
+            group_share=self._group_share(index),
         )
+
+    def _group_share(self, index: int) -> float:
+        """Probability in `train` of the label and background of an image."""
+        own, others = self.correlation, (1 - self.correlation) / (self.n_classes - 1)
+        pair = own if self.background(index) == self.shapes[index] else others
+        return (pair if self.label == "shape" else 1) / self.n_classes
 
     def fingerprint(self) -> str:
         """Hash over the options and coarse thumbnails of three samples; the last bit of a pixel may differ between machines."""
