@@ -54,7 +54,8 @@ def waterbirds(
     """Waterbirds: land birds (0) and water birds (1) on land (0) or water (1), with masks and boxes if CUB-200-2011 is there.
 
     `background` is the place, `group` is 2 label + place, `group_share` its frequency in `train`. An image keeps the size and the
-    bird's position of CUB's image of the same path, so that CUB's segmentations and boxes hold. Without CUB's list of boxes, the box is the mask's tight box.
+    bird's position of CUB's image of the same path, so that CUB's segmentations and boxes hold. Without CUB's list of boxes, the box
+    is the mask's tight box.
 
     Args:
         root: folder of `waterbird_complete95_forest2water2/`, and of CUB's `segmentations/` and `CUB_200_2011/`.
