@@ -79,7 +79,7 @@ def command(recipe: str, shares: str, mode: str, out: str, dry_run: bool, as_jso
     def report(now: RoarProgress) -> None:
         about = now.training
         if not quiet:
-            echo(f"{now.number}/{now.count}: {about.mode} {about.explainer} {about.share:g} % seed {about.seed}", err=True)
+            echo(f"{now.number}/{now.total}: {about.mode} {about.explainer} {about.share:g} % seed {about.seed}", err=True)
 
     rows = roar(recipe, out=out, progress=report, **how)
     if as_json:

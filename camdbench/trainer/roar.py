@@ -65,7 +65,7 @@ class RoarProgress(NamedTuple):
     """A training that begins: its number, counted from 1, their number, and what it is."""
 
     number: int
-    count: int
+    total: int
     training: Training
 
 
@@ -249,8 +249,9 @@ class _Run:
             facts = [classifier.weights_hash(), explainer, self.plan.target, {split: own.fingerprint() for split, own in splits.items()}]
             folder = self.root / "maps" / hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:12]
             [spec] = [own for own in self.plan.explainers if str(own) == explainer]
-            how = {"target": self.plan.target, "seed": first.seed, "workers": self.how["workers"]}
-            self._maps[explainer] = store_maps(classifier, splits, spec, folder, **how)
+            self._maps[explainer] = store_maps(
+                classifier, splits, spec, folder, target=self.plan.target, seed=first.seed, workers=self.how["workers"]
+            )
         return self._maps[explainer]
 
 
