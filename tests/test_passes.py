@@ -38,6 +38,8 @@ CHEAP = {  # metrics with settings that the toy is large enough for
     "aopc": ("aopc(patch=3, regions=5)", "aopc(patch=3)", 'aopc(patch=3, regions=4, patching="sliding")'),
     "cgc_loss": ("cgc_loss(negatives=2)", "cgc_loss(negatives=0)"),
     "deletion": ("deletion(step=20)", "deletion(intervals=10)"),
+    "f_fidelity_minus": ("f_fidelity_minus(samples=3, sizes=(20, 60))",),
+    "f_fidelity_plus": ("f_fidelity_plus(samples=3, sizes=(20, 60))"),
     "infidelity": ("infidelity(samples=6)",),
     "insertion": ("insertion(step=20)", 'insertion(intervals=10, start="blank")', 'insertion(step=20, maps="batch statistics")'),
     "irof": ("irof(segments=9)",),

@@ -77,6 +77,14 @@ ROWS: dict[str, tuple[str, ...]] = {
     "coherency": ("coherency",),
     "complexity": ("complexity",),
     "infidelity": ("infidelity(samples=6)",),
+    "f_fidelity_plus": (
+        "f_fidelity_plus(samples=3, sizes=(20, 60), scored_output='probability')",
+        "f_fidelity_plus(samples=2, sizes=(50,))",
+    ),
+    "f_fidelity_minus": (
+        "f_fidelity_minus(samples=3, sizes=(20, 60), scored_output='probability')",
+        "f_fidelity_minus(samples=2, sizes=(100,))",
+    ),
     "irof": ("irof(segments=12)",),
     "sensitivity_n": ("sensitivity_n(cells=4, sizes=3, samples=8)", "sensitivity_n(cells=4, sizes=1, samples=8, maps='default')"),
     "mufidelity": ("mufidelity(cells=4, samples=12)", "mufidelity(cells=4, samples=12, scored_output='probability')"),
@@ -305,6 +313,7 @@ FURTHER: dict[str, int] = {
     **dict.fromkeys(("morf", "lerf"), 24),
     "saco": 4,
     "monotonicity": 12 - 1,
+    **dict.fromkeys(("f_fidelity_plus", "f_fidelity_minus"), 3 * 2),
     "road": 2 * 2,
     **dict.fromkeys(("road_morf", "road_lerf"), 2),
     "quantus:FaithfulnessEstimate": 18,
