@@ -87,6 +87,7 @@ class Batch:
         file_boxes: B boxes as their annotation files state them, or None.
         cells: (B, n * n) int64, classes of the cells of mosaics, row by row, or None.
         backgrounds: (B,) int64, class of the background, -1 if random; None if unknown.
+        interventions: B other versions of the images, or None.
         group_shares: (B,) float64, fraction of the training images with the image's label and background, or None.
     """
 
@@ -101,6 +102,7 @@ class Batch:
     cells: Tensor | None = None
     backgrounds: Tensor | None = None
     group_shares: Tensor | None = None
+    interventions: tuple[Interventions, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -110,6 +112,7 @@ class Batch:
         """Stack samples of equal size; annotations that a sample lacks become None."""
         boxes = [sample.boxes for sample in samples if sample.boxes is not None]
         stated = [sample.file_boxes for sample in samples if sample.file_boxes is not None]
+        versions = [sample.interventions for sample in samples if sample.interventions is not None]
         return cls(
             ids=tuple(sample.id for sample in samples),
             images=torch.stack([sample.image for sample in samples]),
@@ -120,6 +123,7 @@ class Batch:
             class_masks=_stack([sample.class_masks for sample in samples]),
             file_boxes=tuple(stated) if len(stated) == len(samples) else None,
             cells=_stack([None if sample.cells is None else torch.tensor(sample.cells) for sample in samples]),
+            interventions=tuple(versions) if len(versions) == len(samples) else None,
             backgrounds=_stack([None if sample.background is None else torch.tensor(sample.background) for sample in samples]),
             group_shares=_stack([None if own.group_share is None else torch.tensor(own.group_share).double() for own in samples]),
         )
@@ -136,6 +140,7 @@ class Batch:
             cells=None if self.cells is None else self.cells[start:stop],
             backgrounds=None if self.backgrounds is None else self.backgrounds[start:stop],
             group_shares=None if self.group_shares is None else self.group_shares[start:stop],
+            interventions=None if self.interventions is None else self.interventions[start:stop],
         )
 
     def mirrored(self) -> Batch:
@@ -166,6 +171,7 @@ class Batch:
             cells=None if self.cells is None else self.cells.to(device),
             backgrounds=self.backgrounds,
             group_shares=self.group_shares,
+            interventions=self.interventions,
         )
 
 

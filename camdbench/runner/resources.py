@@ -146,7 +146,8 @@ class Resources:
             return self.dataset.annotations
         sample = first_readable(cast("Dataset", self.dataset))
         known = (("boxes", sample.boxes), ("masks", sample.mask), ("mosaic", sample.cells), ("backgrounds", sample.background))
-        return tuple(name for name, own in known if own is not None)
+        scenes = sample.interventions is not None and "background" in sample.interventions.names
+        return (*(name for name, own in known if own is not None), *(["scenes"] if scenes else []))
 
     @cached_property
     def all_images(self) -> Dataset:

@@ -188,6 +188,7 @@ def _inputs(trace: Trace, **of_maps: Any) -> MetricInputs:
         cells=trace.batch.cells,
         backgrounds=trace.batch.backgrounds,
         group_shares=trace.batch.group_shares,
+        interventions=trace.batch.interventions,
         ids=trace.batch.ids,
         seed=trace.seed,
         features=trace,

@@ -85,6 +85,8 @@ ROWS: dict[str, tuple[str, ...]] = {
         "f_fidelity_minus(samples=3, sizes=(20, 60), scored_output='probability')",
         "f_fidelity_minus(samples=2, sizes=(100,))",
     ),
+    "mcs": ("mcs(network='shortcuts-so', only_right=False)",),
+    "idr": ("idr(only_right=False)",),
     "irof": ("irof(segments=12)",),
     "sensitivity_n": ("sensitivity_n(cells=4, sizes=3, samples=8)", "sensitivity_n(cells=4, sizes=1, samples=8, maps='default')"),
     "mufidelity": ("mufidelity(cells=4, samples=12)", "mufidelity(cells=4, samples=12, scored_output='probability')"),

@@ -6,15 +6,16 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Literal
 
 import numpy as np
 import torch
 from numpy.random import Generator, SeedSequence, default_rng
 from pydantic import NonNegativeInt, PositiveInt
+from torch import Tensor
 
-from camdbench.core.errors import UsageError
+from camdbench.core.errors import SampleError, UsageError
 from camdbench.core.registries import dataset
 from camdbench.datasets.samples import Dataset, Sample
 from camdbench.datasets.shortcuts.drawing import Drawing, Scene, compose, draw_scene
@@ -34,7 +35,7 @@ _LABEL, _BACKGROUND, _PICTURE, _CONGRUENT = range(4)  # purposes of random strea
     "shortcuts",
     paper="embedded",
     splits=("train", "val", "shifted", "conflict", "balanced"),
-    gives=("boxes", "masks", "backgrounds"),
+    gives=("boxes", "masks", "backgrounds", "scenes"),
     on_disk=False,
 )
 def shortcuts(
@@ -193,6 +194,9 @@ class Shortcuts:
             mask=torch.from_numpy(mask),
             background=self.background(index),
             group_share=self._group_share(index),
+            interventions=SceneVersions(
+                (self.split, self.size, self.correlation, self.n_classes, self.count, self.seed, self.label), index
+            ),
         )
 
     def _group_share(self, index: int) -> float:
@@ -216,3 +220,39 @@ class Shortcuts:
 
     def _random(self, purpose: int, index: int) -> Generator:
         return default_rng(SeedSequence([self.seed, list(_SPLITS).index(self.split), purpose, index]))
+
+
+@dataclass(frozen=True)
+class SceneVersions:
+    """Versions of one image: its `background` without the object; rendered when it is asked for.
+
+    Attributes:
+        options: fields of `Shortcuts`.
+        index: position of the image.
+    """
+
+    options: tuple[Split, int, float, int, int, int, Label]
+    index: int
+
+    @property
+    def names(self) -> Sequence[str]:
+        """The versions that exist."""
+        return ("background",)
+
+    def __call__(self, name: str) -> Tensor:
+        """Render one version, (3, H, W) float32 in [0, 1].
+
+        Raises:
+            SampleError: there is no such version.
+        """
+        if name not in self.names:
+            raise SampleError(f"no version {name!r} of an image of shortcuts; known: background")
+        scene = _opened(self.options).scene(self.index)
+        outline = scene.outline._replace(cover=np.zeros_like(scene.outline.cover), shadow=np.zeros_like(scene.outline.shadow))
+        image = compose(outline, scene.material, scene.background, scene.light).image
+        return torch.from_numpy(image).permute(2, 0, 1).contiguous().float() / 255
+
+
+@lru_cache(maxsize=8)
+def _opened(options: tuple[Split, int, float, int, int, int, Label]) -> Shortcuts:
+    return Shortcuts(*options)
