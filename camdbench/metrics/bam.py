@@ -38,7 +38,7 @@ SCENE_RIGHT = "the network errs on the image or on its background alone, the map
     protocols=YANG,
 )
 def model_contrast_score(inputs: MetricInputs, *, network: str | None = None, only_right: bool = True) -> MetricResult:
-    r"""Model contrast score (BAM): attribution to the object by a network of objects minus that by a network of backgrounds.
+    r"""Model contrast score (BAM): attribution to the object, object network minus background network.
 
     .. math:: o(S_{\text{object}}) - o(S_{\text{background}}), \quad o(S) = \operatorname{mean}_{i \in \text{object}} v_i
 
@@ -78,7 +78,7 @@ def model_contrast_score(inputs: MetricInputs, *, network: str | None = None, on
     protocols=YANG,
 )
 def input_dependence_rate(inputs: MetricInputs, *, only_right: bool = True) -> MetricResult:
-    r"""Input dependence rate (BAM): whether a place is less salient with an object that does not matter than without it.
+    r"""Input dependence rate (BAM): whether an irrelevant object is less salient than what it covers.
 
     .. math:: 100\,[o(S(\text{background alone})) > o(S(x))]
 

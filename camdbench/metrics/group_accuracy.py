@@ -75,7 +75,7 @@ def background_gap(inputs: MetricInputs) -> MetricResult:
     `balanced` of `shortcuts` half of the images of each shape have its background.
 
     Returns:
-        (B,) 0 or 100, per cent, whether each image is classified correctly; a lower gap is better.
+        (B,) 0 or 100, per cent, whether each image is classified correctly, of which tables make the gap; lower is better.
     """
     backgrounds, labels = _backgrounds(inputs), labels_of(inputs)
     own = (backgrounds == labels.classes.cpu()).double()
