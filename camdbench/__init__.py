@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from camdbench.tables.load_cells import load_cells
     from camdbench.tables.summary import summarise
     from camdbench.trainer.probe import probe
+    from camdbench.trainer.roar import roar
     from camdbench.trainer.step import TrainingStep
     from camdbench.trainer.task import LossResult
     from camdbench.trainer.train import train
@@ -98,6 +99,7 @@ _HOME = {  # public name -> module that holds it; imported on first use, so that
     "report": "reporting.report",
     "reproduce": "papers.reproduce",
     "reuse_freed_memory": "core.allocator",
+    "roar": "trainer.roar",
     "run": "runner.run",
     "score": "runner.score",
     "summarise": "tables.summary",
@@ -150,6 +152,7 @@ __all__ = [
     "report",
     "reproduce",
     "reuse_freed_memory",
+    "roar",
     "run",
     "score",
     "summarise",

@@ -24,6 +24,7 @@ TABLES = {
     "orderings": "golden-orderings.csv",
     "mosaics": "golden-mosaics.csv",
     "focus": "golden-focus.csv",
+    "backgrounds": "golden-backgrounds.csv",
 }
 TOO_MANY_PASSES = {
     "extremal",

@@ -26,6 +26,8 @@ ELSEWHERE = {
     "cli/list_command.py": "cli/test_verbs.py",
     "cli/shared_options.py": "cli/test_main.py",
     "cli/probe.py": "trainer/test_probe.py",
+    "cli/roar.py": "trainer/test_roar.py",
+    "trainer/degraded_maps.py": "trainer/test_roar.py",
     "cli/recipes.py": "papers/test_requirements.py",
     "cli/reproduce.py": "papers/test_reproduce.py",
     "cli/report.py": "reporting/test_report.py",

@@ -98,7 +98,8 @@ def cases(network: str) -> Iterator[Case]:
     if not embedded:
         return
     with_quantus = [entry.name for entry in metrics if ":" in entry.name and entry.name not in ORDERINGS.split(",")]
-    others = parse_metrics(["all", *with_quantus], ("boxes", "masks"))
+    gives = ("boxes", "masks", "backgrounds", "scenes")
+    others = parse_metrics(["all", "mcs(network='shortcuts-so')", *with_quantus], gives)
     yield Case(parse_spec("gradcam"), tuple(spec for spec in others if not has_model_scope(spec)), FEW, reduced=True)
     yield Case(parse_spec("deeplift"), parse_metrics("completeness", ("boxes", "masks")), FEW, reduced=True)
     yield Case(parse_spec("saliency"), parse_metrics(ORDERINGS, ("boxes", "masks")), FEW, reduced=True)

@@ -29,6 +29,7 @@ COMMANDS = {
     "explain": "explain",
     "train": "train",
     "probe": "probe",
+    "roar": "roar",
     "reproduce": "reproduce",
     "summarise": "summarise",
     "check": "check",

@@ -28,7 +28,7 @@ model = models.register
 loss = losses.register
 
 
-ANNOTATIONS = {"boxes", "masks", "mosaic"}  # what a data set may give, and an explainer or metric may need
+ANNOTATIONS = {"boxes", "masks", "mosaic", "backgrounds", "scenes"}  # what a data set may give, and an explainer or metric may need
 NO_EXPLAINER = Spec("none")  # explainer in rows of metrics with model scope
 
 
@@ -144,12 +144,12 @@ def parse_metrics(texts: str | Iterable[str | Spec], gives: Collection[str], *, 
     Args:
         texts: comma-separated specs, or a list of these.
         gives: annotations of the images, of `ANNOTATIONS`; `all` omits metrics that need others.
-        explains: whether altered images can be explained; if not, `all` omits metrics that need it.
+        explains: whether altered images can be explained; if not, `all` omits metrics that need it. It always omits those of two networks.
 
     Raises:
         UsageError: unknown name, invalid option or value, or a duplicate.
     """
-    lacks = ANNOTATIONS - set(gives) | (set() if explains else {"explainer"})
+    lacks = ANNOTATIONS - set(gives) | {"second network"} | (set() if explains else {"explainer"})
 
     def members(_: str) -> list[Spec]:
         return [Spec(entry.name) for entry in metrics if ":" not in entry.name and not lacks & set(entry.facts.needs)]

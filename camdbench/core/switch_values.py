@@ -70,6 +70,9 @@ VALUE_MEANINGS = {
         "macro average precision": "mean over classes of the average precision",
         "pixel average precision": "average precision over the pixels of all images",
         "area under the median curve": "median over images of the curve at each place, and the area under it",
+        "worst group": "the smallest mean of a group of images",
+        "training-weighted groups": "mean over groups of images, weighted by their shares in the training data",
+        "difference of groups": "mean over one group of images minus mean over the other",
     },
 }
 

@@ -16,26 +16,29 @@ from camdbench.core.registries import dataset
 from camdbench.datasets.class_folders import items_in
 from camdbench.datasets.folder_layout import FolderLayout, folders_in
 from camdbench.datasets.masks import with_masks
-from camdbench.datasets.on_disk import Annotate, OnDisk, no_annotations
+from camdbench.datasets.on_disk import Annotate, ImageRecord, OnDisk, no_annotations
 from camdbench.datasets.samples import Dataset
 from camdbench.datasets.transforms import Annotations, SpatialTransform
 
 _EXPECTED = "ROOT/VARIANT/val/CLASS/*.JPEG with nine folders CLASS named 00_… to 08_…; VARIANT is original, mixed_same, mixed_rand, …"
 _GROUPS, _CLASSES = 9, 1000
 _SHIFTS = {"original": 0, "mixed_same": 0, "mixed_next": 1}  # class of the background, relative to the foreground's
+_RANDOM = -1
+_GAP = ("mixed_same", "mixed_rand")
 
 
 @dataset(
     "imagenet9",
     paper="Xiao et al. 2020, arXiv:2006.09994, table 1",
-    splits=("original", "mixed_same", "mixed_rand", "mixed_next", "only_fg", "no_fg", "only_bg_b", "only_bg_t"),
+    splits=("original", "mixed_same", "mixed_rand", "mixed_next", "only_fg", "no_fg", "only_bg_b", "only_bg_t", "gap"),
+    gives=("backgrounds",),
     licence="not stated; the pictures are ImageNet's, for research and education without commerce",
     source="https://github.com/MadryLab/backgrounds_challenge/releases",
 )
 def imagenet9(
     root: Path,
     *,
-    split: Literal["original", "mixed_same", "mixed_rand", "mixed_next", "only_fg", "no_fg", "only_bg_b", "only_bg_t"] = "original",
+    split: Literal["original", "mixed_same", "mixed_rand", "mixed_next", "only_fg", "no_fg", "only_bg_b", "only_bg_t", "gap"] = "original",
     masks: str = "gt",
     preprocess: Preprocess = "resize224_distort",
     size: PositiveInt = 224,
@@ -43,8 +46,8 @@ def imagenet9(
     """ImageNet-9: nine classes whose images are `split` in foreground and background; labels only.
 
     The label is the class of the foreground, or of the removed foreground. `background` is the class of the background where the
-    variant states it: of the same class in `original` and `mixed_same`, of the next class in `mixed_next`. The background gap of a
-    model is its accuracy on `mixed_same` minus that on `mixed_rand`.
+    variant states it: of the same class in `original` and `mixed_same`, of the next class in `mixed_next`, -1 (random) in `mixed_rand`.
+    The split `gap` holds the images of `mixed_same` and then those of `mixed_rand`, for the metric `background_gap`.
 
     Args:
         root: folder of the variants, `bg_challenge` of the release.
@@ -57,14 +60,26 @@ def imagenet9(
         UsageError: another layout; the message states the expected and the found files.
     """
     layout = FolderLayout("imagenet9", root, _EXPECTED)
-    home = layout.path(f"{split}/val")
+    listed = [(variant, *_listed(layout, variant)) for variant in (_GAP if split == "gap" else (split,))]
+    items = tuple(item._replace(id=f"{variant}/{item.id}") if split == "gap" else item for variant, own, _ in listed for item in own)
+    backgrounds = tuple(_background(variant, item.label) for variant, own, _ in listed for item in own)
+    known: Annotate = no_annotations if None in backgrounds else _Backgrounds(cast("tuple[int, ...]", backgrounds))
+    return with_masks(OnDisk(items, listed[0][2], SpatialTransform(preprocess, size), known), masks)
+
+
+def _listed(layout: FolderLayout, variant: str) -> tuple[tuple[ImageRecord, ...], list[str]]:
+    """Images and class names of a variant."""
+    home = layout.path(f"{variant}/val")
     folders = [folder.name for folder in folders_in(home)]
     if [name.partition("_")[0] for name in sorted(folders)] != [f"{index:02d}" for index in range(_GROUPS)]:
-        raise layout.wrong(f"{split}/val has the folders {', '.join(folders) or 'none'}")
+        raise layout.wrong(f"{variant}/val has the folders {', '.join(folders) or 'none'}")
     items = items_in(home, {name: int(name.partition("_")[0]) for name in folders}, layout)
-    names = [name.partition("_")[2].replace("_", " ") for name in sorted(folders)]
-    known: Annotate = _Backgrounds(tuple(item.label for item in items), _SHIFTS[split]) if split in _SHIFTS else no_annotations
-    return with_masks(OnDisk(items, names, SpatialTransform(preprocess, size), known), masks)
+    return tuple(items), [name.partition("_")[2].replace("_", " ") for name in sorted(folders)]
+
+
+def _background(variant: str, label: int) -> int | None:
+    """Class of the background of an image of a variant; None if the variant does not state it."""
+    return _RANDOM if variant == "mixed_rand" else (label + _SHIFTS[variant]) % _GROUPS if variant in _SHIFTS else None
 
 
 def groups_of_imagenet(file: Path) -> tuple[int, ...]:
@@ -89,8 +104,7 @@ def groups_of_imagenet(file: Path) -> tuple[int, ...]:
 
 @dataclass(frozen=True)
 class _Backgrounds:
-    labels: tuple[int, ...]
-    shift: int
+    classes: tuple[int, ...]
 
     def __call__(self, index: int) -> Annotations:
-        return Annotations(background=(self.labels[index] + self.shift) % _GROUPS)
+        return Annotations(background=self.classes[index])

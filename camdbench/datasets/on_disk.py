@@ -129,6 +129,7 @@ class OnDisk:
             group=known.group,
             parts=known.parts,
             interventions=known.interventions,
+            group_share=known.group_share,
         )
 
     def fingerprint(self) -> str:

@@ -38,7 +38,7 @@ class PermutedLabels:
         Raises:
             SampleError: the image cannot be read.
         """
-        return replace(self.data[index], label=self.labels[index], present=None, class_masks=None, cells=None)
+        return replace(self.data[index], label=self.labels[index], present=None, class_masks=None, cells=None, group_share=None)
 
     def fingerprint(self) -> str:
         """Hash over the fingerprint of the data set and the labels."""

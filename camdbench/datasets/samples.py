@@ -41,7 +41,7 @@ class Sample:
         label: class index in the network's order.
         boxes: (N, 4) float32 xyxy in pixels, the end exclusive: x1 - x0 is the width.
         mask: (H, W) bool, True on the object.
-        background: class index of the background, in data sets with controlled backgrounds.
+        background: class index of the background, in data sets with controlled backgrounds; -1: of a random class.
         group: index of the pair of label and background, in data sets that are scored group by group.
         present: (C,) bool, the classes that the image shows, `label` among them; multi-label data sets only.
         class_masks: (C, H, W) bool, the mask of each class; multi-label data sets only.
@@ -51,6 +51,7 @@ class Sample:
         parts: (H, W) uint8, part of each pixel by the data set's `part_values`; 0: none.
         interventions: other versions of the image, read when they are asked for.
         cells: classes of the cells of a mosaic of n x n images, row by row.
+        group_share: fraction of the training images with this pair of label and background, in [0, 1].
     """
 
     id: str
@@ -68,6 +69,7 @@ class Sample:
     parts: Tensor | None = None
     interventions: Interventions | None = None
     cells: tuple[int, ...] | None = None
+    group_share: float | None = None
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,9 @@ class Batch:
         class_masks: (B, C, H, W) bool; None for single-label data sets.
         file_boxes: B boxes as their annotation files state them, or None.
         cells: (B, n * n) int64, classes of the cells of mosaics, row by row, or None.
+        backgrounds: (B,) int64, class of the background, -1 if random; None if unknown.
+        interventions: B other versions of the images, or None.
+        group_shares: (B,) float64, fraction of the training images with the image's label and background, or None.
     """
 
     ids: tuple[str, ...]
@@ -95,6 +100,9 @@ class Batch:
     class_masks: Tensor | None = None
     file_boxes: tuple[FileBoxes, ...] | None = None
     cells: Tensor | None = None
+    backgrounds: Tensor | None = None
+    group_shares: Tensor | None = None
+    interventions: tuple[Interventions, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -104,6 +112,7 @@ class Batch:
         """Stack samples of equal size; annotations that a sample lacks become None."""
         boxes = [sample.boxes for sample in samples if sample.boxes is not None]
         stated = [sample.file_boxes for sample in samples if sample.file_boxes is not None]
+        versions = [sample.interventions for sample in samples if sample.interventions is not None]
         return cls(
             ids=tuple(sample.id for sample in samples),
             images=torch.stack([sample.image for sample in samples]),
@@ -114,6 +123,9 @@ class Batch:
             class_masks=_stack([sample.class_masks for sample in samples]),
             file_boxes=tuple(stated) if len(stated) == len(samples) else None,
             cells=_stack([None if sample.cells is None else torch.tensor(sample.cells) for sample in samples]),
+            interventions=tuple(versions) if len(versions) == len(samples) else None,
+            backgrounds=_stack([None if sample.background is None else torch.tensor(sample.background) for sample in samples]),
+            group_shares=_stack([None if own.group_share is None else torch.tensor(own.group_share).double() for own in samples]),
         )
 
     def part(self, start: int, stop: int) -> Batch:
@@ -126,6 +138,9 @@ class Batch:
             *(None if given is None else given[start:stop] for given in (self.masks, self.present, self.class_masks)),
             file_boxes=None if self.file_boxes is None else self.file_boxes[start:stop],
             cells=None if self.cells is None else self.cells[start:stop],
+            backgrounds=None if self.backgrounds is None else self.backgrounds[start:stop],
+            group_shares=None if self.group_shares is None else self.group_shares[start:stop],
+            interventions=None if self.interventions is None else self.interventions[start:stop],
         )
 
     def mirrored(self) -> Batch:
@@ -141,7 +156,8 @@ class Batch:
         if self.cells is not None:
             side = isqrt(self.cells.shape[1])
             cells = self.cells.unflatten(1, (side, side)).flip(2).flatten(1)
-        return Batch(self.ids, self.images.flip(-1), self.labels, boxes, masks, self.present, class_masks, stated, cells)
+        known = (self.backgrounds, self.group_shares)
+        return Batch(self.ids, self.images.flip(-1), self.labels, boxes, masks, self.present, class_masks, stated, cells, *known)
 
     def to(self, device: torch.device) -> Batch:
         """The batch on another device."""
@@ -153,6 +169,9 @@ class Batch:
             *(None if tensor is None else tensor.to(device) for tensor in (self.masks, self.present, self.class_masks)),
             file_boxes=self.file_boxes,
             cells=None if self.cells is None else self.cells.to(device),
+            backgrounds=self.backgrounds,
+            group_shares=self.group_shares,
+            interventions=self.interventions,
         )
 
 

@@ -40,10 +40,11 @@ class Annotations:
         present: (C,) bool, the classes that the image shows.
         void: (H, W) bool, unlabelled pixels.
         file_boxes: the boxes as their file states them; None for boxes without such a file.
-        background: class index of the background.
+        background: class index of the background; -1: of a random class.
         group: index of the pair of label and background.
         parts: (H, W) uint8, part of each pixel.
         interventions: other versions of the image.
+        group_share: fraction of the training images with this pair of label and background.
     """
 
     boxes: Tensor | None = None
@@ -56,6 +57,7 @@ class Annotations:
     group: int | None = None
     parts: Tensor | None = None
     interventions: Interventions | None = None
+    group_share: float | None = None
 
     @classmethod
     def of_file(cls, boxes: FileBoxes) -> Annotations:

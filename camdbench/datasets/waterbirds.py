@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -30,6 +31,7 @@ _SIZES = {"train": 4795, "val": 1199, "test": 5794}  # 80 % and 20 % of CUB's 5,
     "waterbirds",
     paper="Sagawa et al. 2020, arXiv:1911.08731, appendix C.1",
     splits=("train", "val", "test"),
+    gives=("backgrounds",),
     optional=(
         "masks: segmentations",
         "masks: CUB_200_2011/segmentations",
@@ -51,8 +53,9 @@ def waterbirds(
 ) -> Dataset:
     """Waterbirds: land birds (0) and water birds (1) on land (0) or water (1), with masks and boxes if CUB-200-2011 is there.
 
-    `background` is the place, `group` is 2 label + place. An image keeps the size and the bird's position of CUB's image of the
-    same path, so that CUB's segmentations and boxes hold. Without CUB's list of boxes, the box is the mask's tight box.
+    `background` is the place, `group` is 2 label + place, `group_share` its frequency in `train`. An image keeps the size and the
+    bird's position of CUB's image of the same path, so that CUB's segmentations and boxes hold. Without CUB's list of boxes, the box
+    is the mask's tight box.
 
     Args:
         root: folder of `waterbird_complete95_forest2water2/`, and of CUB's `segmentations/` and `CUB_200_2011/`.
@@ -70,10 +73,12 @@ def waterbirds(
     rows = [_Row.of(row, listing) for row in read_table(listing, "img_filename,y,split,place")]
     if wrong := next((row for row in rows if row.label not in (0, 1) or row.place not in (0, 1)), None):
         raise layout.wrong(f"{listing.name}: {wrong.name} has a label or place other than 0 and 1")
+    trained = Counter((row.label, row.place) for row in rows if row.split == _SPLITS["train"])
     rows = [row for row in rows if row.split == _SPLITS[split]]
     items = tuple(ImageRecord(row.name, listing.parent / row.name, row.label) for row in rows)
     birds = cub_annotations(root, [row.name for row in rows], agree, layout)
-    annotate = _Groups(birds, tuple(row.label for row in rows), tuple(row.place for row in rows))
+    counts = tuple(trained[label, place] for label in (0, 1) for place in (0, 1))
+    annotate = _Groups(birds, tuple(row.label for row in rows), tuple(row.place for row in rows), counts)
     data = OnDisk(items, ("land bird", "water bird"), SpatialTransform(preprocess, size), annotate, expected=_SIZES[split])
     return with_masks(data, masks)
 
@@ -95,7 +100,10 @@ class _Groups:
     birds: Annotate
     labels: tuple[int, ...]
     places: tuple[int, ...]
+    counts: tuple[int, ...]  # of training images, by group
 
     def __call__(self, index: int) -> Annotations:
         place = self.places[index]
-        return replace(self.birds(index), background=place, group=2 * self.labels[index] + place)
+        group = 2 * self.labels[index] + place
+        share = self.counts[group] / sum(self.counts) if sum(self.counts) else None
+        return replace(self.birds(index), background=place, group=group, group_share=share)

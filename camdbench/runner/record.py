@@ -17,6 +17,7 @@ from camdbench.core.settings import fields_of
 from camdbench.core.spec import Spec
 from camdbench.explainers.common.own_explainers import own_record
 from camdbench.explainers.common.own_objectives import code_of_objective
+from camdbench.metrics.common.second_network import load_second
 from camdbench.models.classifier import Classifier
 from camdbench.models.huggingface_attention import attention_note
 from camdbench.models.network_check import Look
@@ -138,7 +139,14 @@ def _plugins(request: Request, networks: Mapping[str, Classifier]) -> dict[str, 
     asked += [(metrics, spec.name) for spec in request.metrics]
     asked += [(datasets, part.name) for part in request.dataset.walk() if part.name in datasets]
     found = {f"{registry.kind} {name}": registry.plugin_hash(name, networks) for registry, name in asked}
+    found |= {f"network {name}": load_second(name).weights_hash() for name in _second_networks(request)}
     return {name: code for name, code in found.items() if code is not None}
+
+
+def _second_networks(request: Request) -> list[str]:
+    """Names of networks that metrics read beside the explained one."""
+    options = [metrics.get(spec.name).arguments(spec) for spec in request.metrics if metrics.is_built_in(spec.name)]
+    return sorted({str(own["network"]) for own in options if own.get("network")})
 
 
 def _code_of_objective(resources: Resources) -> dict[str, str]:

@@ -145,8 +145,9 @@ class Resources:
         if isinstance(self.dataset, OfModel):
             return self.dataset.annotations
         sample = first_readable(cast("Dataset", self.dataset))
-        known = (("boxes", sample.boxes), ("masks", sample.mask), ("mosaic", sample.cells))
-        return tuple(name for name, own in known if own is not None)
+        known = (("boxes", sample.boxes), ("masks", sample.mask), ("mosaic", sample.cells), ("backgrounds", sample.background))
+        scenes = sample.interventions is not None and "background" in sample.interventions.names
+        return (*(name for name, own in known if own is not None), *(["scenes"] if scenes else []))
 
     @cached_property
     def all_images(self) -> Dataset:

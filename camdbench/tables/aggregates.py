@@ -16,6 +16,7 @@ import numpy as np
 from camdbench.core.errors import UsageError, unknown
 from camdbench.core.registries import metrics, protocol_of
 from camdbench.core.spec import Spec
+from camdbench.tables.group_means import GroupMeans, group_difference, means_by_group, nan_mean, sparse_table, weighted_groups, worst_group
 from camdbench.tables.median_curve import median_curve_area
 
 if TYPE_CHECKING:
@@ -101,6 +102,9 @@ def aggregate(reduction: str, cell: CellData, weights: np.ndarray) -> np.ndarray
     - `mean intersection over union`: the curves `intersection` and `union` (M, C), pixels of each class in each image: summed
       over images and divided, then the mean over classes; a class without a pixel in a resample is omitted.
     - `area under the median curve`: that of the median over images of the curve `information` (Kapishnikov et al. 2019).
+    - `worst group`, `training-weighted groups`, `difference of groups`: the curve `group` (M, 1), a number of 0 or more: the smallest
+      mean of a group; the mean over groups, weighted by the curve `share` (M, 1), the fraction of the group in the training data
+      (Sagawa et al. 2020); the mean of group 1 minus that of group 0. Groups absent from a resample are omitted.
 
     >>> cell = CellData(np.array([1.0, 3.0, np.nan]))
     >>> aggregate("mean", cell, np.array([[1, 1, 1], [3, 1, 0]])).tolist()
@@ -132,8 +136,8 @@ def _mean(cell: CellData) -> _Statistic:
 
 
 def _class_mean(cell: CellData) -> _Statistic:
-    means = _by_class(cell.values, cell.labels)
-    return _Statistic(len(np.unique(cell.labels)), lambda weights: _nan_mean(means(weights)))
+    means = means_by_group(cell.values, cell.labels)
+    return _Statistic(len(np.unique(cell.labels)), lambda weights: nan_mean(means(weights)))
 
 
 def _ratio_of_means(cell: CellData) -> _Statistic:
@@ -144,6 +148,14 @@ def _ratio_of_means(cell: CellData) -> _Statistic:
         return above / np.where(below == 0, np.nan, below)
 
     return _Statistic(2, of)
+
+
+def _of_groups(reduction: str, make: Callable[..., GroupMeans], *parts: str) -> Callable[[CellData], _Statistic]:
+    def of(cell: CellData) -> _Statistic:
+        columns = [part[:, 0] for part in _parts(cell, reduction, *parts)]
+        return _Statistic(len(np.unique(columns[0])), make(cell.values, *columns))
+
+    return of
 
 
 def _maximum_over_thresholds(cell: CellData) -> _Statistic:
@@ -160,10 +172,10 @@ def _maximum_over_thresholds(cell: CellData) -> _Statistic:
 def _relative_foreground_sensitivity(cell: CellData) -> _Statistic:
     both = np.concatenate(_parts(cell, "relative foreground sensitivity", "foreground", "background"), axis=1)
     both = np.where(_complete(both)[:, None], both, np.nan)  # both accuracies of the same images
-    foreground, background = (_by_class(column, cell.labels) for column in both.T)
+    foreground, background = (means_by_group(column, cell.labels) for column in both.T)
 
     def of(weights: np.ndarray) -> np.ndarray:
-        low, high = _nan_mean(foreground(weights)), _nan_mean(background(weights))
+        low, high = nan_mean(foreground(weights)), nan_mean(background(weights))
         return relative_sensitivity(low, high)
 
     return _Statistic(2 * len(np.unique(cell.labels)), of)
@@ -229,7 +241,7 @@ def _counts_by_step(scores: np.ndarray, chosen: np.ndarray, steps: np.ndarray) -
     step = np.searchsorted(-steps, -scores[chosen])  # the first step whose score is not above the pair's
     counted = step < len(steps)  # pairs below every positive pair have no effect
     places = image[counted], step[counted]
-    return _table(np.ones(len(places[0])), places, (len(scores), len(steps)))
+    return sparse_table(np.ones(len(places[0])), places, (len(scores), len(steps)))
 
 
 def _pixel_average_precision(cell: CellData) -> _Statistic:
@@ -254,7 +266,7 @@ def _mean_intersection_over_union(cell: CellData) -> _Statistic:
 
     def of(weights: np.ndarray) -> np.ndarray:
         counts = weights @ kept
-        return _nan_mean(counts[:, :half] / np.where(counts[:, half:] == 0, np.nan, counts[:, half:]))
+        return nan_mean(counts[:, :half] / np.where(counts[:, half:] == 0, np.nan, counts[:, half:]))
 
     return _Statistic(2 * kept.shape[1], of)
 
@@ -280,28 +292,6 @@ def _complete(rows: np.ndarray) -> np.ndarray:
     return np.asarray(np.isfinite(rows).all(axis=1))
 
 
-def _by_class(values: np.ndarray, labels: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
-    """Return the function from weights (r, M) to the means of values (M,) by label (r, C), NaN if no image of a label was drawn."""
-    present = np.isfinite(values) & (labels >= 0)
-    names, column = np.unique(labels[present], return_inverse=True)
-    places, shape = (np.flatnonzero(present), column), (len(values), len(names))
-    sums, counts = _table(values[present], places, shape), _table(np.ones(len(column)), places, shape)
-    return lambda weights: np.asarray(weights @ sums) / np.asarray(weights @ counts)
-
-
-def _table(entries: np.ndarray, places: tuple[np.ndarray, np.ndarray], shape: tuple[int, int]) -> csr_array:
-    """Return a sparse matrix of entries at (row, column); duplicates are summed."""
-    from scipy.sparse import csr_array
-
-    return csr_array((entries, places), shape=shape)
-
-
-def _nan_mean(rows: np.ndarray) -> np.ndarray:
-    """Mean of each row (r, C) over values that are not NaN; NaN if all are."""
-    found = ~np.isnan(rows)
-    return np.where(found, rows, 0.0).sum(1) / found.sum(1)
-
-
 _REDUCTIONS: dict[str, Callable[[CellData], _Statistic]] = {
     "mean": _mean,
     "class mean": _class_mean,
@@ -315,4 +305,7 @@ _REDUCTIONS: dict[str, Callable[[CellData], _Statistic]] = {
     "area under the median curve": lambda cell: _Statistic(
         101, median_curve_area(cell.values, *_parts(cell, "area under the median curve", "information"), cell.curves["information"][0])
     ),
+    "worst group": _of_groups("worst group", worst_group, "group"),
+    "training-weighted groups": _of_groups("training-weighted groups", weighted_groups, "group", "share"),
+    "difference of groups": _of_groups("difference of groups", group_difference, "group"),
 }

@@ -78,12 +78,14 @@ class Augment(Strict):
         crop_scale: smallest area fraction of a random crop, resized to the full image; 1: no crop.
         brightness: largest relative change of brightness.
         grayscale: probability of conversion to greyscale.
+        pixel_dropout: fraction of pixels that get the mean colour of the network's normalisation, each drawn alone (F-Fidelity).
     """
 
     flip: Annotated[float, Field(ge=0, le=1)] = 0.0
     crop_scale: Annotated[float, Field(gt=0, le=1)] = 1.0
     brightness: Annotated[float, Field(ge=0, lt=1)] = 0.0
     grayscale: Annotated[float, Field(ge=0, le=1)] = 0.0
+    pixel_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
 
 
 class TrainingRecipe(BaseRecipe):

@@ -17,6 +17,7 @@ from camdbench.core.provenance import git_revision, now, versions
 from camdbench.core.registries import losses
 from camdbench.core.written_files import check_folder
 from camdbench.datasets.loading import default_workers
+from camdbench.datasets.samples import Dataset
 from camdbench.models.classifier import Classifier
 from camdbench.models.devices import pick_device
 from camdbench.models.network_identity import network_code
@@ -76,6 +77,7 @@ def train(
     on_step: Callable[[StepProgress], None] | None = None,
     preview_images: int = 0,
     on_preview: Callable[[Preview], None] | None = None,
+    change_data: Callable[[str, Dataset], Dataset] | None = None,
 ) -> Path:
     """Train the network of a recipe and write weights, provenance and log.
 
@@ -100,6 +102,7 @@ def train(
         on_step: called after every step.
         preview_images: number of validation images whose saliency maps are computed after every epoch.
         on_preview: called with every preview.
+        change_data: returns the data set to use for a split, from its name and the data set of the recipe; augmentation follows.
 
     Returns:
         Path of the weights.
@@ -115,7 +118,7 @@ def train(
     callbacks = Callbacks(progress, on_step, preview_images, on_preview)
     with own_losses(plan.loss if loss is None else loss) as spec:
         plan = check_recipe(plan.model_dump() | {"loss": spec}, plan.name) if spec != plan.loss else plan
-        return _with_pretraining(plan, Path(out), pick_device(device), data_root, workers, callbacks, source)
+        return _with_pretraining(plan, Path(out), pick_device(device), data_root, workers, callbacks, source, change_data)
 
 
 def _with_pretraining(
@@ -126,13 +129,15 @@ def _with_pretraining(
     workers: int | None,
     callbacks: Callbacks,
     source: NetworkSource | None,
+    change: Callable[[str, Dataset], Dataset] | None,
 ) -> Path:
     """Train a recipe, after the run of its `pretraining`."""
     options: dict[str, Any] = {"out": out, "device": str(where), "data_root": data_root, "workers": workers, **callbacks._asdict()}
+    options["change_data"] = change
     options["network"] = None if source is None else source.given.reference or source.given.thing
     before = pretrain(plan, out, lambda first: train(first, **options))
     with open_accelerator(plan, where) as accelerator:
-        splits = _load_splits(plan, data_root, workers, accelerator.num_processes)
+        splits = _load_splits(plan, data_root, workers, accelerator.num_processes, change)
         device = where if accelerator.num_processes == 1 else accelerator.device
         path = _train(plan, out, accelerator, device, splits, before, callbacks, source)
         accelerator.wait_for_everyone()  # no process starts another run before the files exist
@@ -186,7 +191,13 @@ def _train(
     return path
 
 
-def _load_splits(recipe: TrainingRecipe, data_root: str | Path | None, workers: int | None, processes: int) -> dict[str, Split]:
+def _load_splits(
+    recipe: TrainingRecipe,
+    data_root: str | Path | None,
+    workers: int | None,
+    processes: int,
+    change: Callable[[str, Dataset], Dataset] | None,
+) -> dict[str, Split]:
     """Every split that the recipe names; all are opened before one is read."""
     data = recipe.data
     evaluated = (*data.evaluation, recipe.validation)
@@ -194,6 +205,7 @@ def _load_splits(recipe: TrainingRecipe, data_root: str | Path | None, workers: 
         raise UsageError(f"recipe {recipe.name}: data.train={data.train}: a network is not evaluated on its training split; use val")
     opened = open_splits(data, evaluated, data_root)
     opened[data.train] = select_training_images(opened[data.train], data, recipe.seed)
+    opened = {split: dataset if change is None else change(split, dataset) for split, dataset in opened.items()}
     loss = losses.get(losses.parse_one(recipe.loss).name)
     per_class = "class masks" in loss.facts.needs
     images = dict[str, Split]()

@@ -39,6 +39,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "run": (*RUN, "--out", "out"),
     "score": ("score", "made", "-q", "-m", "ai", *DEVICE, "--out", "out"),
     "train": ("train", "-q", "--recipe", "tiny.yaml", *DEVICE, "--preview-images", "1", "--tensorboard", "board", "--out", "out"),
+    "roar": ("roar", "-q", "--recipe", "roar.yaml", "--explainers", "edges", "--shares", "50", "--seeds", "1", *DEVICE, "--out", "out"),
     "probe": ("probe", "-q", "--recipe", "probe.yaml", *DEVICE, "--out", "out"),
     "reproduce": ("reproduce", "mine.yaml", "--train", "-q", "--limit", "2", *DEVICE, "--out", "out"),
     "explain": ("explain", "cat.png", "-e", "gradcam", "-m", "ad", *DEVICE, "--out", "out"),
@@ -51,6 +52,7 @@ KINDS = {  # what each command writes
     "run": "run.json mine.py SHA256SUMS run.yaml sessions .pt .safetensors curves usage rows summary.csv summary.md summary.tex",
     "score": "run.json sessions .pt usage rows summary.csv summary.md summary.tex",
     "train": "tiny.resume epoch-001.png tiny.csv tiny.json tiny.safetensors before-after.png",
+    "roar": "tiny-roar.resume tiny-roar.csv tiny-roar.json tiny-roar.safetensors scores.json train.npy roar.csv",
     "probe": "tiny-probe.resume tiny-probe.csv tiny-probe-val-confusion.csv tiny-probe.json tiny-probe.safetensors",
     "reproduce": "training .resume run.json rows reproduction.csv",
     "figures": ".png",
@@ -59,6 +61,11 @@ KINDS = {  # what each command writes
     "summarise": "summary.csv summary.md summary.tex",
     "audit": "audit.json draws-00000.safetensors truth.parquet metrics.csv audit.png audit.md",
 }
+ROAR = """name: tiny-roar
+data: {dataset: shortcuts(size=32), train: train, limit: 4, evaluation: [val], evaluation_limit: 2}
+epochs: 1
+batch_size: 2
+"""
 PROBE = """name: tiny-probe
 model: shortcuts-ce
 backbone: frozen
@@ -81,6 +88,7 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / "mine.yaml").read_text().replace("epochs: 3", "epochs: 1").replace("[0, 1]", "[0]").replace("limit: 32", "limit: 8")
     )
     (folder / "probe.yaml").write_text(PROBE)
+    (folder / "roar.yaml").write_text(ROAR)
     Image.fromarray(np.random.default_rng(0).integers(0, 255, (32, 32, 3), dtype=np.uint8)).save(folder / "cat.png")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)

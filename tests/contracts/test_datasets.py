@@ -49,6 +49,7 @@ class TestFixtures:
         sample = opened(case, tmp_path)[0]
         assert (sample.boxes is not None) == ("boxes" in case.gives)
         assert (sample.mask is not None) == ("masks" in case.gives)
+        assert (sample.background is not None) == ("backgrounds" in case.gives)
 
     def test_boxes_and_masks_are_where_the_object_is(self, case: Case, tmp_path: Path) -> None:
         """The white rectangle of the fixture: so the first pixel, the last pixel and the order of the edges are right."""

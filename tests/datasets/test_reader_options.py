@@ -354,6 +354,7 @@ class TestWaterbirds:
         assert [(one.label, one.background, one.group) for one in found["train"]] == [(0, 0, 0), (1, 0, 2)]
         assert [(one.label, one.background, one.group) for one in found["test"]] == [(0, 1, 1), (1, 1, 3)]
         assert not waterbirds(tmp_path, split="val").ids
+        assert [one.group_share for one in (*found["train"], *found["test"])] == [0.5, 0.5, 0, 0]  # one land bird, one water bird, on land
 
     def test_boxes_and_masks_are_those_of_cub(self, tmp_path: Path) -> None:
         fixtures.waterbirds(tmp_path)
@@ -381,13 +382,20 @@ class TestWaterbirds:
 
 
 class TestImageNet9:
-    @pytest.mark.parametrize(("variant", "backgrounds"), [("original", [0, 4, 8]), ("mixed_next", [1, 5, 0])])
+    @pytest.mark.parametrize(("variant", "backgrounds"), [("original", [0, 4, 8]), ("mixed_next", [1, 5, 0]), ("mixed_rand", [-1] * 3)])
     def test_labels_are_the_numbers_of_the_folders(self, tmp_path: Path, variant: str, backgrounds: list[int]) -> None:
         fixtures.imagenet9(tmp_path)
         data = imagenet9(tmp_path, split=variant)
         assert data.labels == [0, 4, 8]
         assert data.classes == ["dog", "bird", "vehicle", "reptile", "carnivore", "insect", "instrument", "primate", "fish"]
         assert [data[index].background for index in range(3)] == backgrounds
+
+    def test_gap_is_mixed_same_and_then_mixed_rand(self, tmp_path: Path) -> None:
+        fixtures.imagenet9(tmp_path)
+        data = imagenet9(tmp_path, split="gap")
+        assert data.labels == [0, 4, 8, 0, 4, 8]
+        assert [data[index].background for index in range(6)] == [0, 4, 8, -1, -1, -1]
+        assert [own.partition("/")[0] for own in data.ids] == ["mixed_same"] * 3 + ["mixed_rand"] * 3
 
     def test_another_number_of_folders_is_refused(self, tmp_path: Path) -> None:
         fixtures.imagenet9(tmp_path)

@@ -299,7 +299,7 @@ class TestOptions:
     def test_the_registry_knows_it(self) -> None:
         entry = datasets.get("shortcuts")
         assert entry.facts.splits == SPLITS
-        assert entry.facts.gives == ("boxes", "masks")
+        assert entry.facts.gives == ("boxes", "masks", "backgrounds", "scenes")
         assert datasets.load("shortcuts") is shortcuts
         assert datasets.parse_one("shortcuts(size=64)").arguments == {"size": 64}
         assert {option.name: option.default for option in entry.options}["correlation"] == 0.9

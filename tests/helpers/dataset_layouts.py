@@ -316,9 +316,9 @@ def waterbirds(root: Path, *, birds: bool = True) -> None:
 
 
 def imagenet9(root: Path) -> None:
-    """One image of three of the nine classes, in two variants, and the groups of ImageNet's classes."""
+    """One image of three of the nine classes, in four variants, and the groups of ImageNet's classes."""
     names = ["dog", "bird", "vehicle", "reptile", "carnivore", "insect", "instrument", "primate", "fish"]
-    for variant in ("original", "mixed_next"):
+    for variant in ("original", "mixed_next", "mixed_same", "mixed_rand"):
         for label, name in enumerate(names):
             (root / variant / "val" / f"{label:02d}_{name}").mkdir(parents=True, exist_ok=True)
             if label in (0, 4, 8):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import pytest
 import torch
@@ -118,7 +119,25 @@ def toy_batch(count: int = 4, seed: int = 1, size: tuple[int, int] = SIZE) -> Ba
     labels = torch.arange(count) % CLASSES
     cells = (labels[:, None] + torch.tensor([1, 0, 2, 3])) % CLASSES  # of 2 x 2, the label's in the upper right
     cells[1::2, 2] = labels[1::2]  # and in every other image also in the lower left
-    return Batch(tuple(f"image-{index}" for index in range(count)), images, labels, boxes, masks, cells=cells)
+    known = {
+        "backgrounds": (labels + torch.arange(count) // 2) % CLASSES,
+        "interventions": tuple(
+            ToyVersions(image.mean((1, 2), keepdim=True).expand_as(image).contiguous() + 0.1 * image) for image in images
+        ),
+        "group_shares": torch.linspace(0.1, 0.4, count, dtype=torch.float64),
+    }
+    return Batch(tuple(f"image-{index}" for index in range(count)), images, labels, boxes, masks, cells=cells, **known)
+
+
+@dataclass(frozen=True)
+class ToyVersions:
+    """An image without its object: nearly one colour."""
+
+    background: Tensor
+    names = ("background",)
+
+    def __call__(self, name: str) -> Tensor:
+        return {"background": self.background}[name]
 
 
 class ToyData:
@@ -147,4 +166,15 @@ def reordered(batch: Batch, order: list[int]) -> Batch:
     boxes = None if batch.boxes is None else tuple(batch.boxes[index] for index in order)
     masks = None if batch.masks is None else batch.masks[order]
     cells = None if batch.cells is None else batch.cells[order]
-    return Batch(tuple(batch.ids[index] for index in order), batch.images[order], batch.labels[order], boxes, masks, cells=cells)
+    chosen = batch.interventions and tuple(batch.interventions[index] for index in order)
+    known = {name: None if own is None else own[order] for name in ("backgrounds", "group_shares") for own in (getattr(batch, name),)}
+    return Batch(
+        tuple(batch.ids[index] for index in order),
+        batch.images[order],
+        batch.labels[order],
+        boxes,
+        masks,
+        cells=cells,
+        interventions=chosen,
+        **known,
+    )

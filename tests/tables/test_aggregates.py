@@ -210,6 +210,8 @@ def full_cell(count: int = COUNT) -> CellData:
         intersection=rng.integers(0, 9, (count, 3)),
         union=rng.integers(9, 20, (count, 3)),
         information=np.random.default_rng(4).random((count, 3)),
+        group=np.arange(count)[:, None] % 3 % 2,
+        share=np.array([0.75, 0.25])[np.arange(count)[:, None] % 3 % 2],
     )
     return CellData(rng.random(count), held, rng.integers(0, 3, count))
 

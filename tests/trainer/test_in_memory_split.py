@@ -94,7 +94,7 @@ class TestAugmenting:
         assert torch.equal(found.masks, batch.masks)
 
     def test_whoever_holds_a_part_of_a_batch_changes_it_as_whoever_holds_it_all(self, batch: Batch) -> None:
-        how = Augment(flip=0.5, crop_scale=0.4, brightness=0.3, grayscale=0.3)
+        how = Augment(flip=0.5, crop_scale=0.4, brightness=0.3, grayscale=0.3, pixel_dropout=0.2)
         random = _random()
         whole, after = augment(batch, how, random), random.get_state()
         share = ProcessGroup(1, 2).share(64, 4)
@@ -134,6 +134,15 @@ class TestAugmenting:
     def test_grey_takes_all_colour(self, batch: Batch) -> None:
         found = augment(batch, Augment(grayscale=1.0), _random())
         assert torch.allclose(found.images, batch.images.mean(1, keepdim=True).expand_as(batch.images))
+
+    def test_pixel_dropout_removes_pixels_in_all_colours_after_all_other_draws(self, batch: Batch) -> None:
+        colour = torch.tensor([0.7, 0.6, 0.5])[None, :, None, None]
+        plain = augment(batch, Augment(flip=0.5), _random())
+        found = augment(batch, Augment(flip=0.5, pixel_dropout=0.1), _random(), None, colour)
+        removed = (found.images == colour).all(1)
+        assert torch.equal(found.images, torch.where(removed[:, None], colour, plain.images))
+        assert removed.double().mean().item() == pytest.approx(0.1, abs=0.02)
+        assert torch.equal(found.masks, plain.masks)
 
 
 def test_boxes_are_filled_where_they_stand_for_masks() -> None:

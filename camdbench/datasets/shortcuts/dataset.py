@@ -6,15 +6,16 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Literal
 
 import numpy as np
 import torch
 from numpy.random import Generator, SeedSequence, default_rng
 from pydantic import NonNegativeInt, PositiveInt
+from torch import Tensor
 
-from camdbench.core.errors import UsageError
+from camdbench.core.errors import SampleError, UsageError
 from camdbench.core.registries import dataset
 from camdbench.datasets.samples import Dataset, Sample
 from camdbench.datasets.shortcuts.drawing import Drawing, Scene, compose, draw_scene
@@ -30,7 +31,13 @@ _SMALLEST, _LARGEST = 32, 1024
 _LABEL, _BACKGROUND, _PICTURE, _CONGRUENT = range(4)  # purposes of random streams
 
 
-@dataset("shortcuts", paper="embedded", splits=("train", "val", "shifted", "conflict", "balanced"), gives=("boxes", "masks"), on_disk=False)
+@dataset(
+    "shortcuts",
+    paper="embedded",
+    splits=("train", "val", "shifted", "conflict", "balanced"),
+    gives=("boxes", "masks", "backgrounds", "scenes"),
+    on_disk=False,
+)
 def shortcuts(
     *,
     split: Literal["train", "val", "shifted", "conflict", "balanced"] = "val",
@@ -186,7 +193,17 @@ class Shortcuts:
             boxes=torch.tensor([box], dtype=torch.float32),
             mask=torch.from_numpy(mask),
             background=self.background(index),
+            group_share=self._group_share(index),
+            interventions=SceneVersions(
+                (self.split, self.size, self.correlation, self.n_classes, self.count, self.seed, self.label), index
+            ),
         )
+
+    def _group_share(self, index: int) -> float:
+        """Probability in `train` of the label and background of an image."""
+        own, others = self.correlation, (1 - self.correlation) / (self.n_classes - 1)
+        pair = own if self.background(index) == self.shapes[index] else others
+        return (pair if self.label == "shape" else 1) / self.n_classes
 
     def fingerprint(self) -> str:
         """Hash over the options and coarse thumbnails of three samples; the last bit of a pixel may differ between machines."""
@@ -203,3 +220,39 @@ class Shortcuts:
 
     def _random(self, purpose: int, index: int) -> Generator:
         return default_rng(SeedSequence([self.seed, list(_SPLITS).index(self.split), purpose, index]))
+
+
+@dataclass(frozen=True)
+class SceneVersions:
+    """Versions of one image: its `background` without the object; rendered when it is asked for.
+
+    Attributes:
+        options: fields of `Shortcuts`.
+        index: position of the image.
+    """
+
+    options: tuple[Split, int, float, int, int, int, Label]
+    index: int
+
+    @property
+    def names(self) -> Sequence[str]:
+        """The versions that exist."""
+        return ("background",)
+
+    def __call__(self, name: str) -> Tensor:
+        """Render one version, (3, H, W) float32 in [0, 1].
+
+        Raises:
+            SampleError: there is no such version.
+        """
+        if name not in self.names:
+            raise SampleError(f"no version {name!r} of an image of shortcuts; known: background")
+        scene = _opened(self.options).scene(self.index)
+        outline = scene.outline._replace(cover=np.zeros_like(scene.outline.cover), shadow=np.zeros_like(scene.outline.shadow))
+        image = compose(outline, scene.material, scene.background, scene.light).image
+        return torch.from_numpy(image).permute(2, 0, 1).contiguous().float() / 255
+
+
+@lru_cache(maxsize=8)
+def _opened(options: tuple[Split, int, float, int, int, int, Label]) -> Shortcuts:
+    return Shortcuts(*options)

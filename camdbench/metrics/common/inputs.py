@@ -12,6 +12,7 @@ from torch import Tensor
 from camdbench.core.errors import NotApplicable
 from camdbench.core.map_sum import Reference
 from camdbench.core.row import Status
+from camdbench.datasets.samples import Interventions
 from camdbench.functional.curves import Output, class_output
 from camdbench.functional.file_boxes import FileBoxes
 from camdbench.functional.normalise import is_constant
@@ -113,6 +114,9 @@ class MetricInputs:
         present: (B, C) bool, classes that each image shows, for data with several.
         class_masks: (B, C, H, W) bool, mask of each class.
         cells: (B, n * n) int64, classes of the cells of mosaics, row by row.
+        backgrounds: (B,) int64, class of the background, -1 if random.
+        interventions: B other versions of the images.
+        group_shares: (B,) float64, fraction of the training images with the image's label and background.
         ids: B names of the images, which random numbers depend on; default: their positions.
         seed: seed of metrics that draw random numbers.
         explainer: explains other versions of the images.
@@ -150,12 +154,16 @@ class MetricInputs:
         file_boxes: tuple[FileBoxes, ...] | None = None,
         reference: Reference | None = None,
         cells: Tensor | None = None,
+        backgrounds: Tensor | None = None,
+        group_shares: Tensor | None = None,
+        interventions: tuple[Interventions, ...] | None = None,
     ) -> None:
         self.classifier, self.images, self.targets = classifier, images, targets
         self.raw, self.boxes, self.masks, self.present, self.class_masks, self.seed = raw, boxes, masks, present, class_masks, seed
         self.labels = torch.full_like(targets, -1) if labels is None else labels
         self.ids = tuple(map(str, range(len(images)))) if ids is None else tuple(ids)
         self.file_boxes, self.reference, self.cells = file_boxes, reference, cells
+        self.backgrounds, self.group_shares, self.interventions = backgrounds, group_shares, interventions
         self._saliency, self._logits, self._features = saliency, logits, features
         self._explainer, self._versions, self._others, self._shared = explainer, versions, others, shared
         self._cached: dict[Hashable, Any] = {}

@@ -79,7 +79,7 @@ class ClassificationTask:
         share = self._processes.share(recipe.batch_size, recipe.gradient_accumulation)
         with closing(self._train.shuffled(recipe.batch_size, self._random, share.places)) as batches:
             for batch in batches:
-                yield augment(batch, recipe.augment, self._random, share)
+                yield augment(batch, recipe.augment, self._random, share, self.classifier.mean)
 
     def loss(self, batch: Batch, step: str) -> LossResult:
         """The recipe's loss (B,)."""
