@@ -292,6 +292,11 @@ def _complete(rows: np.ndarray) -> np.ndarray:
     return np.asarray(np.isfinite(rows).all(axis=1))
 
 
+def _median_curve(cell: CellData) -> _Statistic:
+    curve = _parts(cell, "area under the median curve", "information")[0]
+    return _Statistic(curve.shape[1], median_curve_area(cell.values, curve, cell.curves["information"][0]))
+
+
 _REDUCTIONS: dict[str, Callable[[CellData], _Statistic]] = {
     "mean": _mean,
     "class mean": _class_mean,
@@ -302,9 +307,7 @@ _REDUCTIONS: dict[str, Callable[[CellData], _Statistic]] = {
     "macro average precision": _macro_average_precision,
     "pixel average precision": _pixel_average_precision,
     "mean intersection over union": _mean_intersection_over_union,
-    "area under the median curve": lambda cell: _Statistic(
-        101, median_curve_area(cell.values, *_parts(cell, "area under the median curve", "information"), cell.curves["information"][0])
-    ),
+    "area under the median curve": _median_curve,
     "worst group": _of_groups("worst group", worst_group, "group"),
     "training-weighted groups": _of_groups("training-weighted groups", weighted_groups, "group", "share"),
     "difference of groups": _of_groups("difference of groups", group_difference, "group"),
