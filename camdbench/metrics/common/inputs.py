@@ -49,20 +49,12 @@ class Features(Protocol):
 
     @property
     def activations(self) -> Tensor:
-        """Output of the target layer, (B, K, h, w).
-
-        Raises:
-            NotApplicable: the layer was not captured.
-        """
+        """Output of the target layer, (B, K, h, w)."""
         ...
 
     @property
     def class_weights(self) -> Tensor:
-        """Class weights (C, K) of a head of global average pooling and a linear layer.
-
-        Raises:
-            NotApplicable: the head is another one, or the layer was not captured.
-        """
+        """Class weights (C, K) of a head of global average pooling and a linear layer."""
         ...
 
 
