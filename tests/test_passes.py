@@ -40,7 +40,7 @@ CHEAP = {  # metrics with settings that the toy is large enough for
     "cgc_loss": ("cgc_loss(negatives=2)", "cgc_loss(negatives=0)"),
     "deletion": ("deletion(step=20)", "deletion(intervals=10)"),
     "f_fidelity_minus": ("f_fidelity_minus(samples=3, sizes=(20, 60))",),
-    "f_fidelity_plus": ("f_fidelity_plus(samples=3, sizes=(20, 60))"),
+    "f_fidelity_plus": ("f_fidelity_plus(samples=3, sizes=(20, 60))",),
     "idr": ("idr(only_right=False)",),
     "infidelity": ("infidelity(samples=6)",),
     "insertion": ("insertion(step=20)", 'insertion(intervals=10, start="blank")', 'insertion(step=20, maps="batch statistics")'),
