@@ -37,6 +37,7 @@ VALUE_MEANINGS = {
         "positive": "the raw map, resized and then without its negative part",
         "relu, sum": "the raw map without its negative part, divided by its sum",
         "range": "the map minus its minimum, divided by its range",
+        "relu, clipped at the 99th percentile, range": "the raw map without its negative part, clipped there, then as `range`",
         "batch statistics": "made in train mode, so that they depend on the batch and the order of the data",
     },
     "resize": {

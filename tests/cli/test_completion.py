@@ -45,7 +45,7 @@ def offered(*words: str, shell: str = "zsh") -> list[str]:
         (["reproduce", "opticam-tablea14"], ["opticam-tablea14"]),
         (["completion", "f"], ["fish"]),
         (["run", "-e", "nosuch(op"], []),
-        (["run", "--plugin", "missing.py", "--metrics", "ai"], ["ai"]),
+        (["run", "--plugin", "missing.py", "--metrics", "ai"], ["ai", "aic"]),
     ],
 )
 def test_the_last_word_of_a_line_is_completed(words: list[str], expected: list[str]):

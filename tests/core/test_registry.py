@@ -229,7 +229,7 @@ class TestSpecs:
     def test_an_unknown_name_gets_the_nearest(self) -> None:
         with pytest.raises(UsageError, match=r"no explainer 'gradcan'; did you mean 'gradcam'.*see: camdbench list explainers"):
             registries.explainers.parse("gradcan")
-        with pytest.raises(UsageError, match="no metric 'xyz'; known: ablation_accuracy, accuracy, ad"):
+        with pytest.raises(UsageError, match="no metric 'xyz'; known: ablation_accuracy, accuracy, accuracy_information_curve, ad"):
             registries.metrics.parse("xyz")
 
     def test_a_default_that_is_spelled_out_is_the_same_work(self) -> None:

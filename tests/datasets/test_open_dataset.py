@@ -44,9 +44,9 @@ class TestAnnotations:
         checked, split = check_dataset(spec, None, tmp_path)
         assert available_annotations(checked, split, tmp_path) == expected
 
-    def test_the_embedded_data_set_has_both(self) -> None:
+    def test_the_embedded_data_set_has_all_of_its_scenes(self) -> None:
         spec, split = check_dataset("shortcuts", None, None)
-        assert available_annotations(spec, split, None) == ("boxes", "masks")
+        assert available_annotations(spec, split, None) == ("backgrounds", "boxes", "masks", "scenes")
 
 
 class TestDownload:

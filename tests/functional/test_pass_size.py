@@ -106,5 +106,7 @@ def test_no_other_module_decides() -> None:
         "auditing/explainer_truth.py",  # numbers of resamples that are held
         "reporting/report_curves.py",  # numbers of curves that are held
         "reporting/overlay.py",  # the longest side of a figure
+        "metrics/information_curves.py",  # names of protocols
+        "metrics/group_accuracy.py",  # more backgrounds than any data set has
         "metrics/common/quantus_bridge.py",  # a unit of map values
     }

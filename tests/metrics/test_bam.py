@@ -112,5 +112,5 @@ def test_runs_on_shortcuts_with_two_networks(tmp_path: Path) -> None:
     found = run(metrics=["mcs(network='shortcuts-so')"], out=tmp_path / "mcs", **how)
     assert {*found["status"]} <= {"ok", "undefined"}
     assert "ok" in set(found["status"])  # the background of most images of val is that of the label
-    found = run(metrics=["idr"], **how | {"dataset": "shortcuts(size=64, label='background')"})
+    found = run(metrics=["idr"], out=tmp_path / "idr", **how | {"dataset": "shortcuts(size=64, label='background')"})
     assert {*found["status"]} <= {"ok", "undefined"}

@@ -88,7 +88,7 @@ def test_a_run_reads_the_second_network_and_keeps_the_hash_of_its_weights(tmp_pa
     from camdbench.models.zoo import load_classifier
 
     assert kept == load_classifier("shortcuts-so", device="cpu").weights_hash()
-    same = run(metrics=[f"f_fidelity_plus({options})"], **(how | {"models": "shortcuts-so"}))
-    other = run(metrics=[f"f_fidelity_plus({options})"], **how)
+    same = run(metrics=[f"f_fidelity_plus({options})"], out=tmp_path / "same", **(how | {"models": "shortcuts-so"}))
+    other = run(metrics=[f"f_fidelity_plus({options})"], out=tmp_path / "other", **how)
     assert found["value"].tolist() == pytest.approx(same["value"].tolist(), abs=1e-4)
     assert found["value"].tolist() != pytest.approx(other["value"].tolist(), abs=1e-2)

@@ -36,7 +36,8 @@ def load_second(name: str, device: str = "cpu") -> Classifier:
 @lru_cache(maxsize=4)
 def _loaded(name: str, device: str, state: tuple[int, int] | None) -> Classifier:
     del state
-    return load_classifier(name, device=device)
+    with torch.random.fork_rng(devices=[]):  # layers draw initial weights
+        return load_classifier(name, device=device)
 
 
 def _checked(found: Classifier, inputs: MetricInputs) -> Classifier:
