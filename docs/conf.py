@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import re
+import sys
+import zlib
 from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
+
+from sphinx.application import Sphinx
 
 import camdbench
 from camdbench import __version__
@@ -17,16 +21,64 @@ from camdbench.core.switch_values import SWITCH_MEANINGS, VALUE_MEANINGS
 project = "camdbench"
 author = "camdbench contributors"
 release = __version__
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_click"]
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "sphinx.ext.intersphinx",
+    "sphinx_click",
+    "sphinx_copybutton",
+    "sphinx_design",
+    "sphinxext.opengraph",
+]
 html_theme = "furo"
 html_title = f"camdbench {release}"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
 exclude_patterns = ["_build"]
+smartquotes = False  # commands and options are pasted, so `--` and quotes stay as they are
 autodoc_typehints = "signature"
 autodoc_member_order = "bysource"
-myst_enable_extensions = ["deflist"]
+myst_enable_extensions = ["deflist", "colon_fence"]
 myst_heading_anchors = 3
+copybutton_prompt_text = r"\$ |>>> |\.\.\. "
+copybutton_prompt_is_regexp = True
+ogp_site_url = ""  # the project has no address yet
+ogp_social_cards = {"enable": False}
 
 HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE))
+
+import _api  # noqa: E402  (a neighbour of this file)
+
+# Without network, the empty inventory stands for the others: the site builds the same, without links to other libraries.
+NO_INVENTORY = HERE / "reference" / "none.inv"
+NO_INVENTORY.parent.mkdir(exist_ok=True)
+NO_INVENTORY.write_bytes(
+    b"# Sphinx inventory version 2\n# Project: none\n# Version: 0\n# The remainder of this file is compressed using zlib.\n"
+    + zlib.compress(b"")
+)
+intersphinx_mapping = {
+    name: (address, (None, str(NO_INVENTORY)))
+    for name, address in {
+        "python": "https://docs.python.org/3",
+        "torch": "https://docs.pytorch.org/docs/stable",
+        "numpy": "https://numpy.org/doc/stable",
+        "pandas": "https://pandas.pydata.org/docs",
+    }.items()
+}
+intersphinx_timeout = 5
+nitpicky = True
+nitpick_ignore_regex = [
+    # other libraries: linked where their inventories can be read
+    (r"py:.*", r"(torch|numpy|np|pandas|pd|pathlib|collections|contextlib|matplotlib)\..*|Tensor|Path|Axes"),
+    # type variables, and names of unions
+    (r"py:class", r"[A-Z]|Dtype|MapSource|MapsLike|Normalisation|Objective|Output|OwnFiles|Status|BatchMates|PreviewState"),
+    # written without their module, as that is imported for types alone
+    (r"py:.*", r"Dataset|OfModel|Progress|Request|ResultError|UnwritableFile"),
+    # parts that no user makes
+    (r"py:class", r"camdbench\.(metrics\.common|models|functional|trainer|papers|tables|datasets)\..*"),
+]
 
 
 def protocol_table(protocols: tuple[Protocol, ...]) -> list[str]:
@@ -96,4 +148,12 @@ for name, kind in (
     write_reference(name, kind)
 write_switches()
 write_report()
+_api.write_pages(HERE / "reference" / "api")
 html_extra_path = ["reference/pages"]
+
+
+def setup(app: Sphinx) -> None:
+    """Connect the hooks of the API pages, before and after napoleon's."""
+    app.connect("autodoc-process-docstring", _api.hide_colons, priority=400)
+    app.connect("autodoc-process-docstring", _api.show_colons, priority=600)
+    app.connect("env-check-consistency", _api.check_anchors)
