@@ -210,12 +210,16 @@ def show_colons(app: object, what: str, name: str, value: object, options: objec
 
 
 def write_pages(folder: Path) -> None:
-    """Write a page per group, and their index; a page that has not changed keeps its time, so that Sphinx does not read it again."""
+    """Write a page per group, and their index; an unchanged page keeps its time, so that Sphinx does not read it again."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in {"index": index(), **{key: page(group) for key, group in GROUPS.items()}}.items():
-        file = folder / f"{name}.md"
-        if not file.is_file() or file.read_text(encoding="utf-8") != text:
-            file.write_text(text, encoding="utf-8")
+        write_if_new(folder / f"{name}.md", text)
+
+
+def write_if_new(file: Path, text: str) -> None:
+    """Write a text, unless the file has it already."""
+    if not file.is_file() or file.read_text(encoding="utf-8") != text:
+        file.write_text(text, encoding="utf-8")
 
 
 def check_anchors(app: Any, environment: Any) -> None:
