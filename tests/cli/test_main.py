@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 import pytest
 import yaml
+from helpers.each import each
 
 from camdbench.cli import main as cli
 from camdbench.cli.exit_codes import report
@@ -70,9 +71,7 @@ def test_each_example_stands_on_a_line_of_its_own(words: list[str], examples: in
     assert sum(line.startswith("  camdbench ") for line in text.splitlines()) == examples
 
 
-@pytest.mark.parametrize(
-    "words", [["--help"], ["--version"], ["run", "--help"], ["list", "explainers"], ["list", "models"], ["list", "metrics", "ag"]]
-)
+@each("words", [["--help"], ["--version"], ["run", "--help"], ["list", "explainers"], ["list", "models"], ["list", "metrics", "ag"]])
 def test_help_and_listings_import_nothing_heavy(words: list[str]):
     code = (
         f"import sys\nfrom camdbench.cli.main import run_cli\nassert run_cli({words!r}) == 0\nprint(sorted({HEAVY!r} & set(sys.modules)))"

@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import pytest
 import torch
+from helpers.each import each
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -135,9 +136,9 @@ class TestReading:
 
 
 class TestProtocols:
-    @pytest.mark.parametrize("size", [(640, 480), (480, 640), (224, 224), (225, 1000), (30, 20), (1, 1), (3, 500)])
-    @pytest.mark.parametrize("how", ["resize256_crop224", "resize224_distort"])
-    @pytest.mark.parametrize("side", [224, 96])
+    @each("size", [(640, 480), (480, 640), (224, 224), (225, 1000), (30, 20), (1, 1), (3, 500)])
+    @each("how", ["resize256_crop224", "resize224_distort"])
+    @each("side", [224, 96])
     def test_the_result_is_square_whatever_the_picture(self, size: tuple[int, int], how: str, side: int) -> None:
         image = prepare(Image.new("RGB", size, (255, 128, 0)), how, side)
         assert image.shape == (3, side, side)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from helpers.each import each
 from torch import Tensor
 
 from camdbench.functional import pass_size
@@ -36,7 +37,7 @@ def read_class(classes: Tensor, score: Output) -> Callable[[Tensor, Tensor], Ten
     return lambda logits, rows: class_output(logits, classes[rows], score)
 
 
-@pytest.mark.parametrize(("step", "points"), [(224, 225), (1792, 29), (50176, 2), (10**6, 2), (1, 50177)])
+@each(("step", "points"), [(224, 225), (1792, 29), (50176, 2), (10**6, 2), (1, 50177)])
 def test_a_curve_of_224_pixels_squared_has_as_many_points_as_rise_makes(step: int, points: int) -> None:
     found = counts_by_step(224 * 224, step)
     assert len(found) == points == math.ceil(224 * 224 / step) + 1

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from helpers.each import each
 from helpers.toy_clip import network_of, tokenizer_of
 from PIL import Image
 
@@ -108,7 +109,7 @@ def test_templates_are_averaged_as_unit_vectors() -> None:
     assert torch.allclose(both, torch.nn.functional.normalize(one + two, dim=1), atol=1e-6)
 
 
-@pytest.mark.parametrize(
+@each(
     ("classes", "options", "message"),
     [
         (["cat"], {}, "expected a list of at least two names"),

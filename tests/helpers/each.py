@@ -1,0 +1,65 @@
+"""One test for many cases: like `pytest.mark.parametrize`, but each case is a subtest, which passes or fails by its own name."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Sequence
+from itertools import product
+from typing import Any
+
+import pytest
+from _pytest.mark import ParameterSet
+
+Test = Callable[..., None]
+
+
+def each(names: str | Sequence[str], values: Iterable[Any], *, ids: Sequence[str] | None = None) -> Callable[[Test], Test]:
+    """Run a test once for each value in one case of the suite; several of them over a test make every combination.
+
+    For cases that are cheap and share their fixtures: what `tmp_path` or `monkeypatch` hold for one case is there for the next.
+
+    Args:
+        names: the arguments that the values are given as, as for `pytest.mark.parametrize`.
+        values: one value, a tuple of them or a `pytest.param` for each case.
+        ids: names of the cases in reports; default: the values.
+    """
+    keys = [name.strip() for name in names.split(",")] if isinstance(names, str) else list(names)
+    cases = [_case(keys, value, None if ids is None else ids[index]) for index, value in enumerate(values)]
+    assert cases, f"no case of {names}"
+
+    def fold(test: Test) -> Test:
+        base, axes = getattr(test, "each", (test, []))
+        axes = [cases, *axes]
+
+        def folded(*args: Any, subtests: pytest.Subtests, **fixtures: Any) -> None:
+            for combination in product(*axes):
+                given = {key: value for _, arguments in combination for key, value in arguments.items()}
+                with subtests.test("-".join(name for name, _ in combination)):
+                    base(*args, **given, **fixtures)
+
+        folded.each = base, axes
+        known = {key for axis in axes for key in axis[0][1]}
+        kept = [parameter for parameter in inspect.signature(base).parameters.values() if parameter.name not in known]
+        own = inspect.Parameter("subtests", inspect.Parameter.KEYWORD_ONLY)
+        for name in ("__name__", "__qualname__", "__doc__", "__module__"):
+            setattr(folded, name, getattr(base, name))
+        folded.pytestmark = list(getattr(base, "pytestmark", []))
+        folded.__signature__ = inspect.Signature([*kept, own])
+        return folded
+
+    return fold
+
+
+def _case(keys: list[str], value: Any, name: str | None) -> tuple[str, dict[str, Any]]:
+    if isinstance(value, ParameterSet):
+        assert not value.marks, "marks are of tests: use pytest.mark.parametrize"
+        name, held = name or (str(value.id) if value.id else None), value.values
+    else:
+        held = (value,) if len(keys) == 1 else tuple(value)
+    arguments = dict(zip(keys, held, strict=True))
+    return name or "-".join(_short(one) for one in held), arguments
+
+
+def _short(value: Any) -> str:
+    text = getattr(value, "__name__", None) or (value if isinstance(value, str) else repr(value))
+    return text if len(text) <= 60 else f"{text[:57]}..."
