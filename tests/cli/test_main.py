@@ -30,7 +30,7 @@ def test_help_names_every_verb_and_the_exit_codes(capsys: pytest.CaptureFixture[
     assert "130" in text
 
 
-@pytest.mark.parametrize("verb", VERBS)
+@each("verb", VERBS)
 def test_help_of_a_verb_has_an_example(verb: str, capsys: pytest.CaptureFixture[str]):
     assert run_cli([verb, "--help"]) == 0
     assert f"camdbench {verb} " in capsys.readouterr().out
@@ -63,7 +63,7 @@ def test_defaults_do_not_depend_on_the_extras_installed(capsys: pytest.CaptureFi
         timm_zoo.names.cache_clear()
 
 
-@pytest.mark.parametrize(("words", "examples"), [([], 3), (["run"], 6), (["score"], 3), (["diff"], 2), (["data", "make-masks"], 2)])
+@each(("words", "examples"), [([], 3), (["run"], 6), (["score"], 3), (["diff"], 2), (["data", "make-masks"], 2)])
 def test_each_example_stands_on_a_line_of_its_own(words: list[str], examples: int, capsys: pytest.CaptureFixture[str]):
     assert run_cli([*words, "--help"]) == 0
     text = capsys.readouterr().out
@@ -85,7 +85,7 @@ def test_the_module_is_the_command():
     assert done.stdout.startswith("camdbench ")
 
 
-@pytest.mark.parametrize(
+@each(
     ("words", "code", "line"),
     [
         (["rum"], 2, "Error: no command 'rum'; did you mean 'run'?"),

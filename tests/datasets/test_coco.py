@@ -152,7 +152,7 @@ def test_the_label_has_the_largest_area_and_crowds_are_void(tmp_path: Path):
     assert sample.boxes.tolist() == [[4, 4, 9, 9], [10, 10, 15, 15]]
 
 
-@pytest.mark.parametrize(
+@each(
     ("change", "message"),
     [
         ("{", "cannot be read as JSON"),

@@ -51,7 +51,7 @@ MASKS = {
 }
 
 
-@pytest.mark.parametrize("name", MASKS)
+@each("name", MASKS)
 def test_every_door_of_files_finds_the_object(tmp_path: Path, name: str) -> None:
     file = tmp_path / "masks" / "a" / "0.tif"
     file.parent.mkdir(parents=True)

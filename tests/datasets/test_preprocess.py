@@ -31,7 +31,7 @@ class TestReading:
         Image.fromarray(HALVES).save(tmp_path / "a.png")
         assert left_and_right(read_picture(tmp_path / "a.png")) == ((255, 0, 0), (0, 0, 255))
 
-    @pytest.mark.parametrize("mode", ["L", "LA", "P", "RGBA", "CMYK", "1", "YCbCr"])
+    @each("mode", ["L", "LA", "P", "RGBA", "CMYK", "1", "YCbCr"])
     def test_other_modes_become_rgb(self, tmp_path: Path, mode: str) -> None:
         suffix = {"CMYK": "jpg", "YCbCr": "jpg"}.get(mode, "png")
         Image.fromarray(HALVES).convert(mode).save(tmp_path / f"a.{suffix}")
@@ -111,7 +111,7 @@ class TestReading:
         assert left[0] > 200
         assert right[2] > 200
 
-    @pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "bmp", "tiff", "gif", "ppm"])
+    @each("suffix", ["jpg", "png", "webp", "bmp", "tiff", "gif", "ppm"])
     def test_a_truncated_file_is_refused_by_name(self, tmp_path: Path, suffix: str) -> None:
         file = tmp_path / f"a.{suffix}"
         Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)).save(file)

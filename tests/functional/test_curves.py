@@ -67,8 +67,8 @@ def test_the_area_of_equal_steps_is_what_rise_computes() -> None:
     torch.testing.assert_close(area(y, torch.linspace(0, 1, 29, dtype=torch.float64)), expected)
 
 
-@pytest.mark.parametrize("score", ["probability", "accuracy", "logit"])
-@pytest.mark.parametrize("bound", [1, 100, 2**22])
+@each("score", ["probability", "accuracy", "logit"])
+@each("bound", [1, 100, 2**22])
 def test_scores_are_those_of_images_altered_pixel_by_pixel(monkeypatch: pytest.MonkeyPatch, score: Output, bound: int) -> None:
     monkeypatch.setattr(pass_size, "CPU_PIXELS", bound)  # chunks of one image, of some, of all
     generator = torch.Generator().manual_seed(0)

@@ -28,7 +28,7 @@ def test_on_a_cpu_a_pass_fits_the_cache(side: int, dtype: torch.dtype, images: i
     assert images_per_pass(CPU, side * side, dtype=torch.bfloat16) == images_per_pass(CPU, side * side)
 
 
-@pytest.mark.parametrize(
+@each(
     ("free", "reserved", "allocated", "images"),
     [
         (80, 0, 0, 668),  # no more than saturates it

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import contextmanager
 from itertools import product
 from typing import Any
 
@@ -16,7 +17,8 @@ Test = Callable[..., None]
 def each(names: str | Sequence[str], values: Iterable[Any], *, ids: Sequence[str] | None = None) -> Callable[[Test], Test]:
     """Run a test once for each value in one case of the suite; several of them over a test make every combination.
 
-    For cases that are cheap and share their fixtures: what `tmp_path` or `monkeypatch` hold for one case is there for the next.
+    For cases that are cheap. Each has an empty `tmp_path`, a `monkeypatch` that is undone after it, and a `capsys` that has read
+    nothing. All other fixtures are made once.
 
     Args:
         names: the arguments that the values are given as, as for `pytest.mark.parametrize`.
@@ -32,10 +34,10 @@ def each(names: str | Sequence[str], values: Iterable[Any], *, ids: Sequence[str
         axes = [cases, *axes]
 
         def folded(*args: Any, subtests: pytest.Subtests, **fixtures: Any) -> None:
-            for combination in product(*axes):
+            for index, combination in enumerate(product(*axes)):
                 given = {key: value for _, arguments in combination for key, value in arguments.items()}
-                with subtests.test("-".join(name for name, _ in combination)):
-                    base(*args, **given, **fixtures)
+                with subtests.test("-".join(name for name, _ in combination)), _fresh(fixtures, index) as own:
+                    base(*args, **given, **own)
 
         folded.each = base, axes
         known = {key for axis in axes for key in axis[0][1]}
@@ -48,6 +50,21 @@ def each(names: str | Sequence[str], values: Iterable[Any], *, ids: Sequence[str
         return folded
 
     return fold
+
+
+@contextmanager
+def _fresh(fixtures: dict[str, Any], index: int) -> Generator[dict[str, Any]]:
+    """The fixtures of one case: as if it were a test of its own."""
+    own = dict(fixtures)
+    with pytest.MonkeyPatch.context() as patches:
+        if "monkeypatch" in own:
+            own["monkeypatch"] = patches
+        if "tmp_path" in own:
+            own["tmp_path"] = fixtures["tmp_path"] / f"case-{index}"
+            own["tmp_path"].mkdir()
+        if "capsys" in own:
+            own["capsys"].readouterr()
+        yield own
 
 
 def _case(keys: list[str], value: Any, name: str | None) -> tuple[str, dict[str, Any]]:

@@ -84,7 +84,7 @@ class TestTheCommandLine:
         assert run_cli(["layers", "hf-zero-shot/./clip"]) == 0
         assert "vision_model.encoder.layers.1.layer_norm1" in capsys.readouterr().out.rpartition("default")[0].rpartition("\n")[2]
 
-    @pytest.mark.parametrize(
+    @each(
         ("options", "message"),
         [
             (["--models", "hf-zero-shot/./clip"], "needs the names of its classes; add --prompts FILE with one name per line"),

@@ -209,7 +209,7 @@ def test_the_same_gallery_is_the_same_file(tmp_path: Path):
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
 
 
-@pytest.mark.parametrize(
+@each(
     ("change", "message"),
     [
         ({"images": []}, "needs at least one image and one explainer"),

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from helpers.each import each
 from helpers.toys import toy_batch, toy_classifier
 from PIL import Image
 from torch import nn
@@ -185,7 +186,7 @@ def test_models_are_networks_functions_classifiers_and_names_beside_each_other(t
     np.testing.assert_array_equal(beside[beside["model"] == "mine"]["value"], expected["value"])
 
 
-@pytest.mark.parametrize(
+@each(
     ("explainer", "metric", "more", "message"),
     [
         (wrong, "ad", {}, r"explainer wrong\(a, b\): expected \(trace\), \(classifier, images, targets\) or \(model, inputs, targets\)"),
@@ -270,7 +271,7 @@ def test_layers_of_own_models_are_those_of_the_network(tmp_path: Path):
     assert len(camdbench.layers(toy_classifier(), all=True)) > len(camdbench.layers(toy_classifier()))
 
 
-@pytest.mark.parametrize(
+@each(
     ("change", "reason"),
     [
         (lambda maps: maps[:1], r"returned shape \(1, 8, 6\); expected a tensor \(2, h, w\)"),
@@ -291,7 +292,7 @@ def test_what_an_own_explainer_returns_has_one_clear_outcome(tmp_path: Path, cha
     assert rows["reason"].str.contains(reason).all()
 
 
-@pytest.mark.parametrize(
+@each(
     ("change", "reason"),
     [
         (lambda values: values[:1], r"returned torch.float32 of shape \(1,\); expected real numbers of shape \(2,\)"),

@@ -220,7 +220,7 @@ def full_cell(count: int = COUNT) -> CellData:
 ALL = tuple(aggregates._REDUCTIONS)
 
 
-@pytest.mark.parametrize("reduction", ALL)
+@each("reduction", ALL)
 def test_memory_is_bounded_and_chunks_change_nothing(reduction: str, monkeypatch: pytest.MonkeyPatch):
     whole = aggregate(reduction, full_cell(), WEIGHTS)
     assert np.isfinite(whole).all()
