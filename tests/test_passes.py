@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 from explainers.test_costs import IMAGES, passes_announced, quantities_of, specs_of, toy_of
-from helpers.each import each
+from helpers.each import each, subcase
 from helpers.seen_passes import passes_seen
 from helpers.speed_tool import speed_module
 from helpers.toys import SIZE, ToyData, maps_of, size_of, toy_batch, toy_classifier
@@ -111,7 +111,7 @@ def test_a_name_with_two_rows_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", explainers.names())
 def test_the_row_of_an_explainer_is_what_hooks_see_and_what_it_announces(name: str, subtests: pytest.Subtests) -> None:
     for spec in specs_of(name):
-        with subtests.test(spec):
+        with subcase(subtests, spec):
             _the_row_is_what_hooks_see_and_what_is_announced(spec)
 
 
@@ -140,7 +140,7 @@ def _the_row_is_what_hooks_see_and_what_is_announced(spec: str) -> None:
 def test_as_many_images_pass_as_the_row_of_a_metric_says(name: str, subtests: pytest.Subtests) -> None:
     for spec in CHEAP.get(name, (name,)):
         for count in (0,) if has_model_scope(metrics.parse_one(name)) else (1, 2, 4):
-            with subtests.test(spec, explainers=count):
+            with subcase(subtests, spec, explainers=count):
                 _as_many_images_pass_as_the_row_says(spec, count)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from helpers.dataset_cases import CASES, Case
+from helpers.each import subcase
 
 from camdbench.core.errors import SampleError, UsageError
 from camdbench.core.registries import datasets
@@ -33,7 +34,7 @@ def test_every_reader_has_a_fixture() -> None:
 def test_keeps_every_promise(name: str, tmp_path: Path, subtests: pytest.Subtests) -> None:
     case = CASES[name]
     for promise, check in PROMISES.items():
-        with subtests.test(promise):
+        with subcase(subtests, promise):
             root = tmp_path / check.__name__  # promises about damage change files
             case.build(root)
             check(case, root)
@@ -143,7 +144,7 @@ PROMISES: dict[str, Callable[[Case, Path], None]] = {
 class TestTrouble:
     def test_an_empty_folder_is_explained(self, tmp_path: Path, subtests: pytest.Subtests) -> None:
         for name, case in CASES.items():
-            with subtests.test(name):
+            with subcase(subtests, name):
                 with pytest.raises(UsageError) as caught:
                     opened(case, tmp_path)
                 text = str(caught.value)
@@ -155,7 +156,7 @@ class TestTrouble:
     def test_a_wrong_layout_is_explained(self, tmp_path: Path, subtests: pytest.Subtests) -> None:
         """One level too high, the commonest mistake: the message shows what is there instead."""
         for name, case in CASES.items():
-            with subtests.test(name):
+            with subcase(subtests, name):
                 if name == "folder":
                     pytest.skip("class folders may hold folders; what is refused of them stands in test_nonsense.py")
                 case.build(tmp_path / name / "inner" / "deeper")
@@ -166,7 +167,7 @@ class TestTrouble:
 
     def test_a_root_that_is_not_there(self, tmp_path: Path, subtests: pytest.Subtests) -> None:
         for name, case in CASES.items():
-            with subtests.test(name), pytest.raises(UsageError, match="no such folder"):
+            with subcase(subtests, name), pytest.raises(UsageError, match="no such folder"):
                 opened(case, tmp_path / "none")
 
     def test_every_reader_has_its_page(self) -> None:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import pytest
 import torch
+from helpers.each import subcase
 from helpers.toys import maps_of, reordered, size_of, toy_batch, toy_classifier
 from torch import Tensor
 
@@ -228,10 +229,10 @@ def test_controls_see_no_class() -> None:
 def test_keeps_every_promise_with_every_spec_on_every_toy(name: str, subtests: pytest.Subtests) -> None:
     for case in cases_of(name):
         batch = toy_batch(size=size_of(case.toy))
-        with subtests.test("the model, the images and the global random numbers are left as they were", spec=case.spec, toy=case.toy):
+        with subcase(subtests, "the model, the images and the global random numbers are left as they were", spec=case.spec, toy=case.toy):
             known = Known(batch, _left_as_it_was(case, batch, training=False))
         for promise, check in PROMISES.items():
-            with subtests.test(promise, spec=case.spec, toy=case.toy):
+            with subcase(subtests, promise, spec=case.spec, toy=case.toy):
                 check(case, known)
 
 

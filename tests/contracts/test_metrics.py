@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 import torch
+from helpers.each import subcase
 from helpers.network_hooks import images_counted
 from helpers.toys import SIZE, Toy, ToyData, reordered, toy_batch, toy_classifier
 from skimage.segmentation import slic
@@ -164,7 +165,7 @@ def test_every_metric_has_a_row() -> None:
 
 def test_protocols_set_options_that_the_metric_takes(subtests: pytest.Subtests) -> None:
     for spec in SPECS:
-        with subtests.test(spec):
+        with subcase(subtests, spec):
             parsed = metrics.parse_one(spec)
             entry = metrics.get(parsed.name)
             for option in entry.options:
@@ -193,10 +194,10 @@ def test_keeps_every_promise_with_every_spec(name: str, subtests: pytest.Subtest
         for toy in ("gap", "dense"):  # a head that sees places matters here alone
             _values_are_repeatable_and_independent_of_the_batch(batch, spec, toy, subtests)
         for scale in (torch.nan, 30.0, 1e4):  # of the logits; with the last two, float32 probabilities are one and zero
-            with subtests.test(f"{spec}: logits times {scale}"):
+            with subcase(subtests, f"{spec}: logits times {scale}"):
                 _extreme_logits_give_no_score_or_a_value(batch, spec, scale)
         for case, changed in _odd_regions(batch).items():
-            with subtests.test(f"{spec}: {case}"):
+            with subcase(subtests, f"{spec}: {case}"):
                 check_statuses(scores_of(toy_classifier(), changed, spec))
         if spec in OF_MAPS:
             _odd_maps_have_a_value_or_a_status_and_are_left_as_they_were(batch, spec, subtests)
@@ -206,22 +207,22 @@ def _values_are_repeatable_and_independent_of_the_batch(batch: Batch, spec: str,
     classifier = toy_classifier(toy)
     before = _state_of(classifier, batch)
     first = result_of(classifier, batch, spec)
-    with subtests.test(f"{spec}: leaves the model and the images as they were", toy=toy):
+    with subcase(subtests, f"{spec}: leaves the model and the images as they were", toy=toy):
         assert _state_of(classifier, batch) == before
         assert not any(module._forward_hooks for module in classifier.modules())
     found = per_image(first)
     wanted = values(found)
-    with subtests.test(f"{spec}: a value in the declared range, or a reason, for every image", toy=toy):
+    with subcase(subtests, f"{spec}: a value in the declared range, or a reason, for every image", toy=toy):
         _check_values(found, classifier, spec)
         assert outside(wanted, metrics.get(metrics.parse_one(spec).name).facts.values) == []
-    with subtests.test(f"{spec}: curves have places and finite values", toy=toy):
+    with subcase(subtests, f"{spec}: curves have places and finite values", toy=toy):
         _check_curves(first)
-    with subtests.test(f"{spec}: repeatable to the bit", toy=toy):
+    with subcase(subtests, f"{spec}: repeatable to the bit", toy=toy):
         torch.testing.assert_close(values(scores_of(classifier, batch, spec)), wanted, rtol=0, atol=0, equal_nan=True)
-    with subtests.test(f"{spec}: independent of the batch size", toy=toy):
+    with subcase(subtests, f"{spec}: independent of the batch size", toy=toy):
         one, three = (values(scores_of(classifier, batch.part(*ends), spec)) for ends in ((0, 1), (1, 4)))
         torch.testing.assert_close(wanted, torch.cat([one, three]), **CLOSE, equal_nan=True)
-    with subtests.test(f"{spec}: independent of the order", toy=toy):
+    with subcase(subtests, f"{spec}: independent of the order", toy=toy):
         order = [2, 0, 3, 1]
         shuffled = values(scores_of(classifier, reordered(batch, order), spec))
         torch.testing.assert_close(wanted[order], shuffled, **CLOSE, equal_nan=True)
@@ -247,13 +248,13 @@ def _odd_regions(batch: Batch) -> dict[str, Batch]:
 
 def _odd_maps_have_a_value_or_a_status_and_are_left_as_they_were(batch: Batch, spec: str, subtests: pytest.Subtests) -> None:
     for case, make in ODD_MAPS.items():
-        with subtests.test(f"{spec}: {case} maps"):
+        with subcase(subtests, f"{spec}: {case} maps"):
             found = scores_of(toy_classifier(), batch, spec, given(make()))
             if case == "nan":
                 assert {score.status for score in found} <= {"error", "undefined", "not_applicable"}
             else:
                 check_statuses(found)
-    with subtests.test(f"{spec}: maps are not written to"):
+    with subcase(subtests, f"{spec}: maps are not written to"):
         raw = torch.randn(4, *SIZE, generator=torch.Generator().manual_seed(0))
         before = raw.clone()
         scores_of(toy_classifier(), batch, spec, given(raw))
@@ -266,13 +267,13 @@ def test_its_first_spec_tells_maps_apart_and_neither_other_images_nor_other_expl
 ) -> None:
     spec = ROWS[name][0]
     if spec in OF_MAPS and "explainer" not in metrics.get(name).facts.needs:  # such a metric scores the explainer, not the one map
-        with subtests.test("different maps have different values"):
+        with subcase(subtests, "different maps have different values"):
             _different_maps_have_different_values(spec)
     if not name.startswith("quantus:") or "explainer" in metrics.get(name).facts.needs:  # others of Quantus see one image at a time
-        with subtests.test("an image has the same value alone, among three and among 64 in any order"):
+        with subcase(subtests, "an image has the same value alone, among three and among 64 in any order"):
             _an_image_has_the_same_value_alone_among_three_and_among_64_in_any_order(spec)
     if spec in OF_MAPS:
-        with subtests.test("further explainers pass only images that depend on their maps, and change no value"):
+        with subcase(subtests, "further explainers pass only images that depend on their maps, and change no value"):
             _further_explainers_pass_only_images_that_depend_on_their_maps_and_change_no_value(name)
 
 

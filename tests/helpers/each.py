@@ -1,4 +1,4 @@
-"""One test for many cases: like `pytest.mark.parametrize`, but each case is a subtest, which passes or fails by its own name."""
+"""One test for many cases: like `pytest.mark.parametrize`, but in one case of the suite. Each failure is a subtest under its own name."""
 
 from __future__ import annotations
 
@@ -12,6 +12,16 @@ import pytest
 from _pytest.mark import ParameterSet
 
 Test = Callable[..., None]
+
+
+@contextmanager
+def subcase(subtests: pytest.Subtests, name: str, **values: Any) -> Generator[None]:
+    """A part of a test that fails or is skipped by its own name, while the other parts go on; one that passes costs no report."""
+    try:
+        yield
+    except (Exception, pytest.fail.Exception, pytest.skip.Exception):
+        with subtests.test(name, **values):
+            raise
 
 
 def each(names: str | Sequence[str], values: Iterable[Any], *, ids: Sequence[str] | None = None) -> Callable[[Test], Test]:
@@ -36,7 +46,7 @@ def each(names: str | Sequence[str], values: Iterable[Any], *, ids: Sequence[str
         def folded(*args: Any, subtests: pytest.Subtests, **fixtures: Any) -> None:
             for index, combination in enumerate(product(*axes)):
                 given = {key: value for _, arguments in combination for key, value in arguments.items()}
-                with subtests.test("-".join(name for name, _ in combination)), _fresh(fixtures, index) as own:
+                with subcase(subtests, "-".join(name for name, _ in combination)), _fresh(fixtures, index) as own:
                     base(*args, **given, **own)
 
         folded.each = base, axes

@@ -6,7 +6,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from helpers.each import each
+from helpers.each import each, subcase
 
 from camdbench.core.errors import CamdbenchError, UsageError
 from camdbench.core.registries import datasets, models
@@ -71,17 +71,17 @@ def test_every_file_of_values_has_a_recipe() -> None:
 
 @pytest.mark.parametrize("name", PRINTED)
 def test_a_recipe_holds_every_printed_value_and_asks_for_what_exists(name: str, tmp_path: Path, subtests: pytest.Subtests) -> None:
-    with subtests.test("every printed value is there"):
+    with subcase(subtests, "every printed value is there"):
         _every_printed_value_is_there(name)
-    with subtests.test("no label is idle"):
+    with subcase(subtests, "no label is idle"):
         _no_label_is_idle(name)
     for small in (False, True):
         planned = plan(load_table(name), small=small)
-        with subtests.test("every cell is measured or says why not", small=small):
+        with subcase(subtests, "every cell is measured or says why not", small=small):
             _every_cell_is_measured_or_says_why_not(planned)
-        with subtests.test("every run is one that the benchmark takes", small=small):
+        with subcase(subtests, "every run is one that the benchmark takes", small=small):
             _every_run_is_one_that_the_benchmark_takes(planned, small, tmp_path)
-        with subtests.test("every training is one that the trainer takes", small=small):
+        with subcase(subtests, "every training is one that the trainer takes", small=small):
             _every_training_is_one_that_the_trainer_takes(planned, name, small)
 
 
