@@ -35,7 +35,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     worst = 0
     with multiprocessing.get_context("spawn").Pool(processes(len(jobs))) as pool:
         for done in pool.imap_unordered(carry_out, jobs):
-            print(f"{done.text.rstrip()}\n{done.name}: exit code {done.code}, {done.seconds:.0f} s of processor time\n", flush=True)
+            lines = done.text.rstrip().splitlines()
+            print("\n".join(lines if done.code else lines[-1:]))
+            print(f"{done.name}: exit code {done.code}, {done.seconds:.0f} s of processor time", flush=True)
             worst = max(worst, done.code)
     return worst
 

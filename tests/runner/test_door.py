@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import inspect
 import json
-import subprocess
-import sys
 from functools import partial
 from itertools import cycle
 from pathlib import Path
@@ -15,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from helpers.each import each
+from helpers.processes import command_elsewhere
 from helpers.toys import toy_batch, toy_classifier
 from PIL import Image
 from torch import nn
@@ -163,10 +162,8 @@ def test_references_are_those_functions_and_resume_from_another_process_and_fold
     elsewhere.mkdir()
     flags = ["--mean", "0.5", "--std", "0.25", "--layer", "1", "--limit", "2", "--target", "predicted", "--out", str(tmp_path / "run")]
     specs = ["-e", given.replace("own/", f"{file.parent}/"), "-m", f"{file}:inside", "--models", f"mine={file}:small(width=6)"]
-    done = subprocess.run(
-        [sys.executable, "-m", "camdbench", "run", *specs, *flags], cwd=elsewhere, capture_output=True, text=True, timeout=100, check=False
-    )
-    assert (done.returncode, "2 jobs, 2 already done" in done.stderr) == (0, True), done.stderr
+    done = command_elsewhere(["run", *specs, *flags], elsewhere)
+    assert (done.code, "2 jobs, 2 already done" in done.err) == (0, True), done.err
 
 
 def test_models_are_networks_functions_classifiers_and_names_beside_each_other(tmp_path: Path):
