@@ -14,6 +14,7 @@ import argparse
 import multiprocessing
 import sys
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 
 from golden_runs import carry_out, jobs_of, processes
@@ -33,8 +34,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             parser.error(f"--only = {given.only}: no run {', '.join(sorted(unknown))}; choose from {', '.join(job.name for job in jobs)}")
         jobs = [job for job in jobs if job.name in given.only.split(",")]
     worst = 0
-    with multiprocessing.get_context("spawn").Pool(processes(len(jobs))) as pool:
-        for done in pool.imap_unordered(carry_out, jobs):
+    with ProcessPoolExecutor(processes(len(jobs)), multiprocessing.get_context("spawn")) as pool:
+        for ended in as_completed([pool.submit(carry_out, job) for job in jobs]):
+            done = ended.result()
             lines = done.text.rstrip().splitlines()
             print("\n".join(lines if done.code else lines[-1:]))
             print(f"{done.name}: exit code {done.code}, {done.seconds:.0f} s of processor time", flush=True)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).parents[2]
-LONGEST_FIRST = ("explainers", "metrics", "default")
+LONGEST_FIRST = ("default", "explainers", "metrics")
 
 
 class Job(NamedTuple):
