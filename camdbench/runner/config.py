@@ -13,14 +13,7 @@ from camdbench.core.network_options import BatchMates, Optimize, Output
 from camdbench.core.objective_names import OBJECTIVE_HELP, explained_by, is_objective_name
 from camdbench.core.option_types import SaveMaps
 from camdbench.core.precision import Precision
-from camdbench.core.registries import (
-    NO_EXPLAINER,
-    dataset_facts,
-    explainers,
-    has_model_scope,
-    parse_explainers,
-    parse_metrics,
-)
+from camdbench.core.registries import NO_EXPLAINER, dataset_facts, explainers, has_model_scope, parse_explainers, parse_metrics
 from camdbench.core.settings import Setting, named_file, numbers
 from camdbench.core.spec import Spec, parse_spec
 from camdbench.runner.request_checks import check_explainers, check_needs, check_not_read, check_objective, parse_map_name

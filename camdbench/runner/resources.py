@@ -245,10 +245,8 @@ class Resources:
 
     @cached_property
     def _run_source(self) -> MapSource:
-        if self.map_source is not None:
-            return self.map_source
-        if self._place.maps is None:
-            return saliency
+        if self.map_source is not None or self._place.maps is None:
+            return self.map_source or saliency
         path = Path(self._place.maps)
         return RunMaps(path, self.row_name) if path.is_dir() else FileMaps(path, self._place.map_normalisation, self.all_images.ids)
 
