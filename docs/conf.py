@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,13 +15,17 @@ from camdbench.core.facts import MetricFacts
 from camdbench.core.protocols import Protocol
 from camdbench.core.switch_values import SWITCH_MEANINGS, VALUE_MEANINGS
 
+sys.path.insert(0, str(Path(__file__).parent))
+
+from _gallery import sphinx_gallery_conf  # noqa: F401  (a neighbour of this file)
+
 project = "camdbench"
 author = "camdbench contributors"
 release = __version__
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_click"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_click", "sphinx_gallery.gen_gallery", "_gallery"]
 html_theme = "furo"
 html_title = f"camdbench {release}"
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "examples", "gallery/backreferences"]
 autodoc_typehints = "signature"
 autodoc_member_order = "bysource"
 myst_enable_extensions = ["deflist"]
