@@ -53,6 +53,15 @@ class ObjectiveName(NamedTuple):
         return self._replace(file=str(folder / self.file)) if self.file else self
 
 
+def is_objective_name(text: str) -> bool:
+    """Whether a text has the form of a named objective; otherwise it is the name of a function.
+
+    >>> is_objective_name("margin(second)"), is_objective_name("mine")
+    (True, False)
+    """
+    return text.partition("(")[0].strip() in OBJECTIVES
+
+
 def explained_by(objective: ObjectiveName | None) -> tuple[str, ...]:
     """Kinds of `ExplainerFacts.objective` whose explainers explain an objective; None: a function."""
     if objective is None or not objective.is_linear:

@@ -17,7 +17,8 @@ from camdbench.functional.curves import Output, pairs
 from camdbench.functional.information_curve import PLACES, information_curve
 from camdbench.functional.scattered_pixels import recovered, webp_bytes
 from camdbench.metrics.common.inputs import MetricInputs
-from camdbench.metrics.common.perturbation_curves import PixelOrder, pixel_order, read_out_of, read_outs
+from camdbench.metrics.common.perturbation_curves import PixelOrder, pixel_order
+from camdbench.metrics.common.read_outs import read_out_of, read_outs
 from camdbench.metrics.common.result import Curve, MetricResult
 
 PIC = MASKED.variant(
@@ -152,7 +153,7 @@ class _Uncovering(NamedTuple):
 
 
 class _Views(NamedTuple):
-    """Scores (B, K, 6) of K views of each image, and their information (B, K): bytes (NaN without WebP) and share of pixels."""
+    """Scores (B, K, 7) of K views of each image, and their information (B, K): bytes (NaN without WebP) and share of pixels."""
 
     scores: Tensor
     sizes: Tensor

@@ -8,7 +8,7 @@ from pydantic import NonNegativeInt, PositiveInt
 
 from camdbench.core.difference import Difference
 from camdbench.core.metric_families import CONSTANT_MAP, MASKED, MEAN_MASKED
-from camdbench.core.option_types import MapStatistics, Masking, ScoredClass, TieOrder
+from camdbench.core.option_types import MapStatistics, Masking, PathReadout, ScoredClass, TieOrder
 from camdbench.core.registries import metric
 from camdbench.metrics.common.curve_points import pixel_counts
 from camdbench.metrics.common.inputs import MetricInputs
@@ -45,7 +45,9 @@ DIFFERS = (
     Difference("Opti-CAM", "the paper leaves open in which space its zeros are; the released code masks pixels"),
     Difference("RISE", "its sort leaves the order of equal pixels open", "values of maps with ties"),
     Difference(
-        "Xplique", "takes images as they come and scores logits by default", "here images are in [0, 1] and probabilities are scored"
+        "Xplique",
+        "takes images as they come and scores logits by default (scored_output=logit)",
+        "here images are in [0, 1] and probabilities are scored",
     ),
     Difference("CGC", "makes maps in train mode", "its values depend on the batch and on the order of the data"),
 )
@@ -69,6 +71,7 @@ def insertion(
     ties: TieOrder = "first",
     masking: Masking = "pixels",
     scored_class: ScoredClass = "predicted",
+    scored_output: PathReadout = "probability",
     maps: MapStatistics = "default",
 ) -> MetricResult:
     r"""Insertion: area under the class probability while pixels are inserted, most relevant first.
@@ -84,6 +87,9 @@ def insertion(
     `"normalised"`, which also pads the blur. Of equal pixels the first in raster order comes first; `ties="last"` reverses
     an ascending sort, as in RISE.
 
+    `scored_output="accuracy"` is 1 if the class has the largest logit; `logit`, which Xplique scores by default, and `objective`, what was
+    explained (`--objective`), are areas times 100 and have no bounds.
+
     CGC makes its maps in train mode, where they depend on the batch, and the running statistics change from batch to batch.
     The protocol `cgc` reproduces what does not depend on the order of the data: maps with the batch statistics of the image
     alone, and curves of the unchanged network. The maps explain the run's class; CGC explains the label.
@@ -93,7 +99,7 @@ def insertion(
     """
     counts = pixel_counts(inputs.size, step, intervals, rounding)
     return area_under(
-        inputs, PerturbationPath(PixelOrder(ties=ties, maps=maps), counts, start, "image", masking, scored_class, "probability")
+        inputs, PerturbationPath(PixelOrder(ties=ties, maps=maps), counts, start, "image", masking, scored_class, scored_output)
     )
 
 
@@ -118,6 +124,7 @@ def deletion(
     ties: TieOrder = "first",
     masking: Masking = "pixels",
     scored_class: ScoredClass = "predicted",
+    scored_output: PathReadout = "probability",
     maps: MapStatistics = "default",
 ) -> MetricResult:
     r"""Deletion: area under the class probability while pixels are deleted, most relevant first.
@@ -132,5 +139,5 @@ def deletion(
     """
     counts = pixel_counts(inputs.size, step, intervals, rounding)
     return area_under(
-        inputs, PerturbationPath(PixelOrder(ties=ties, maps=maps), counts, "image", "blank", masking, scored_class, "probability")
+        inputs, PerturbationPath(PixelOrder(ties=ties, maps=maps), counts, "image", "blank", masking, scored_class, scored_output)
     )

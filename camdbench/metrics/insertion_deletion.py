@@ -10,7 +10,7 @@ from torch import Tensor
 
 from camdbench.core.difference import Difference
 from camdbench.core.metric_families import CONSTANT_MAP, MASKED, MEAN_MASKED
-from camdbench.core.option_types import Masking, PositiveFraction, ScoredClass, TieOrder
+from camdbench.core.option_types import Masking, PathReadout, PositiveFraction, ScoredClass, TieOrder
 from camdbench.core.registries import metric
 from camdbench.functional.crossings import first_crossing, normalised
 from camdbench.functional.curves import Output, area
@@ -22,9 +22,8 @@ from camdbench.metrics.common.perturbation_curves import (
     PixelOrder,
     Version,
     path_scores,
-    read_out_of,
-    read_outs,
 )
+from camdbench.metrics.common.read_outs import read_out_of, read_outs
 from camdbench.metrics.common.result import Curve, MetricResult
 
 PETSIUK = "Petsiuk et al. 2018, arXiv:1806.07421, definitions of deletion and insertion"
@@ -63,6 +62,7 @@ def lead(
     ties: TieOrder = "first",
     masking: Masking = "pixels",
     scored_class: ScoredClass = "predicted",
+    scored_output: PathReadout = "probability",
 ) -> MetricResult:
     r"""Lead: insertion minus deletion.
 
@@ -75,8 +75,8 @@ def lead(
         (B,) float64 in [-100, 100], per cent; higher is better.
     """
     counts = pixel_counts(inputs.size, step, intervals, rounding)
-    inserted = _walk(inputs, counts, start, "image", ties, masking, scored_class)
-    deleted = _walk(inputs, counts, "image", "blank", ties, masking, scored_class)
+    inserted = _walk(inputs, counts, start, "image", ties, masking, scored_class, scored_output)
+    deleted = _walk(inputs, counts, "image", "blank", ties, masking, scored_class, scored_output)
     x = _shares(counts)
     values = 100 * (area(inserted.scores, x) - area(deleted.scores, x))
     return MetricResult(
@@ -107,6 +107,7 @@ def normalised_insertion(
     ties: TieOrder = "first",
     masking: Masking = "pixels",
     scored_class: ScoredClass = "predicted",
+    scored_output: PathReadout = "probability",
 ) -> MetricResult:
     r"""Normalised insertion: area under the class probability, relative to start and image.
 
@@ -119,7 +120,7 @@ def normalised_insertion(
         (B,) float64 in [0, 100], per cent; higher is better.
     """
     counts = pixel_counts(inputs.size, step, intervals, rounding)
-    found = _walk(inputs, counts, start, "image", ties, masking, scored_class)
+    found = _walk(inputs, counts, start, "image", ties, masking, scored_class, scored_output)
     return _normalised_area(found, found.scores[:, 0], found.scores[:, -1], counts)
 
 
@@ -133,6 +134,7 @@ def normalised_deletion(
     ties: TieOrder = "first",
     masking: Masking = "pixels",
     scored_class: ScoredClass = "predicted",
+    scored_output: PathReadout = "probability",
 ) -> MetricResult:
     r"""Normalised deletion: area under the class probability, relative to blank image and image.
 
@@ -145,7 +147,7 @@ def normalised_deletion(
         (B,) float64 in [0, 100], per cent; lower is better.
     """
     counts = pixel_counts(inputs.size, step, intervals, rounding)
-    found = _walk(inputs, counts, "image", "blank", ties, masking, scored_class)
+    found = _walk(inputs, counts, "image", "blank", ties, masking, scored_class, scored_output)
     return _normalised_area(found, found.scores[:, -1], found.scores[:, 0], counts)
 
 

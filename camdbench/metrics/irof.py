@@ -10,18 +10,18 @@ from torch import Tensor
 
 from camdbench.core.difference import Difference
 from camdbench.core.metric_families import MASKED
-from camdbench.core.option_types import ScoredClass
+from camdbench.core.option_types import PathReadout, ScoredClass
 from camdbench.core.registries import metric
 from camdbench.functional.curves import area
 from camdbench.functional.normalise import is_constant
 from camdbench.metrics.common.inputs import MetricInputs
-from camdbench.metrics.common.perturbation_curves import read_out_of
+from camdbench.metrics.common.read_outs import read_out_of
 from camdbench.metrics.common.result import Curve, MetricResult
 from camdbench.metrics.common.segment_walk import Segments, segment_walk
 
 _SHARES = torch.linspace(0, 1, 101, dtype=torch.float64)
 IROF_PROTOCOLS = (MASKED.variant("rieger"),)
-NO_CURVE = "the map is constant, the image is one segment, or the class has no probability to lose"
+NO_CURVE = "the map is constant, the image is one segment, or the class has no score above 0 to lose"
 
 
 @metric(
@@ -43,6 +43,7 @@ def irof(
     sigma: NonNegativeFloat = 0.0,
     fill: Literal["average", "blank"] = "average",
     scored_class: ScoredClass = "target",
+    scored_output: PathReadout = "probability",
 ) -> MetricResult:
     r"""IROF: area over the curve of the relative class probability while segments are replaced.
 
@@ -53,16 +54,17 @@ def irof(
 
     Segments are scikit-image's SLIC on the image's own colours with `compactness` and `sigma`, about `segments` of them; 100 is
     the default of scikit-image and Quantus. A replaced segment shows the image's mean colour (`fill="average"`) or black. SLIC
-    may find a single segment in a noisy image; `sigma` smooths it first.
+    may find a single segment in a noisy image; `sigma` smooths it first. `scored_output` is as in `insertion`; an image whose logit or
+    objective is not above 0 has no value.
 
     Returns:
         (B,) float64 in (-inf, 100], per cent, negative if the probability grows; higher is better.
     """
     walk = segment_walk(inputs, Segments(segments, compactness, sigma), fill, "pixels", most_first=True)
-    numbers, scores = walk.numbers, walk.scores[:, :, read_out_of(scored_class, "probability")]
+    numbers, scores = walk.numbers, walk.scores[:, :, read_out_of(scored_class, scored_output)]
     curves = [own[: number + 1] / own[0] for own, number in zip(scores, numbers.tolist(), strict=True)]
     values = torch.stack([100 * (1 - area(own[None], torch.arange(len(own)))[0]) for own in curves])
-    undefined = is_constant(inputs.saliency).cpu() | (numbers == 1) | (scores[:, 0] == 0)
+    undefined = is_constant(inputs.saliency).cpu() | (numbers == 1) | (scores[:, 0] <= 0)
     left = Curve(_SHARES, torch.stack([_at_shares(own) for own in curves]))
     return MetricResult(torch.where(undefined, torch.nan, values), undefined, {"left": left})
 

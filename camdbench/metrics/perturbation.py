@@ -78,6 +78,7 @@ def aopc(
     ties: TieOrder = "first",
     masking: Masking = "pixels",
     scored_class: ScoredClass = "target",
+    scored_output: PathReadout = "probability",
 ) -> MetricResult:
     r"""AOPC: mean drop of the class probability while patches are replaced, most relevant first.
 
@@ -90,7 +91,8 @@ def aopc(
     `regions`, at most the patches of the grid; if no sliding patch is left, the image stays unchanged. A replaced pixel is
     uniform noise in [0, 1] (`uniform`, one draw per image from its seed; the paper averages over draws), the smallest value of
     the normalised image over all channels (`lowest`, black in Quantus), or blank: black, or the mean colour with
-    `masking="normalised"`. The paper leaves the scale of f open; here it is the probability.
+    `masking="normalised"`. The paper leaves the scale of f open; here it is the probability, or what
+    `scored_output` names, as in `morf`.
 
     Returns:
         (B,) float64 in [-100, 100], per cent; higher is better.
@@ -99,7 +101,7 @@ def aopc(
     length = regions if patching == "sliding" else min(regions, total)
     order = PixelOrder(ties=ties, patch=patch, sliding=regions if patching == "sliding" else 0)
     scores, constant = path_scores(
-        inputs, PerturbationPath(order, tuple(range(length + 1)), "image", fill, masking, scored_class, "probability")
+        inputs, PerturbationPath(order, tuple(range(length + 1)), "image", fill, masking, scored_class, scored_output)
     )
     drops = scores[:, :1] - scores
     values = 100 * drops.sum(1) / (length + (average == "all"))
@@ -139,8 +141,8 @@ def most_relevant_first(
     The curve's x is the fraction of patches. The area is taken by trapezoids over the covered part of [0, 1] and divided by
     its width. Patches of a grid, or pixels if `patch` is 1, are replaced `step` at a time, `regions` in all (0: all), or in
     `intervals` equal fractions. `ends=false` omits the original image and the last point: Chefer et al. read 10 to 90 % of
-    the pixels. `scored_output="accuracy"` is 1 if the class has the largest logit, `objective` what was explained, times 100. `fill` as in
-    `aopc`.
+    the pixels. `scored_output="accuracy"` is 1 if the class has the largest logit; `logit` and `objective`, what was explained, are
+    times 100. `fill` as in `aopc`.
 
     Returns:
         (B,) float64 in [0, 100], per cent; lower is better.

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from camdbench.core.difference import Difference
 from camdbench.core.metric_families import CONSTANT_MAP, MASKED, MEAN_MASKED
-from camdbench.core.option_types import Imputer, Masking, Readout, ScoredClass
+from camdbench.core.option_types import Imputer, Masking, PathReadout, ScoredClass
 from camdbench.core.registries import metric
 from camdbench.metrics.common.imputation_curves import Imputation, imputed_scores
 from camdbench.metrics.common.inputs import MetricInputs
@@ -53,7 +53,7 @@ def road(
     fill: Imputer = "neighbours",
     masking: Masking = "pixels",
     scored_class: ScoredClass = "target",
-    scored_output: Readout = "accuracy",
+    scored_output: PathReadout = "accuracy",
 ) -> MetricResult:
     r"""ROAD: half the difference of the class scores with least and with most relevant pixels imputed.
 
@@ -94,7 +94,7 @@ def road_most_relevant_first(
     fill: Imputer = "neighbours",
     masking: Masking = "pixels",
     scored_class: ScoredClass = "target",
-    scored_output: Readout = "accuracy",
+    scored_output: PathReadout = "accuracy",
 ) -> MetricResult:
     r"""ROAD, MoRF: mean class score while the most relevant pixels are imputed.
 
@@ -103,7 +103,8 @@ def road_most_relevant_first(
     The curve's x is the fraction of imputed pixels, rounded down to whole pixels. An imputed pixel is the weighted mean of its
     neighbours, imputed ones included, plus normal noise of standard deviation `noise` in [0, 1], or in normalised space with
     `masking="normalised"`. Noise of standard deviation `jitter` on the map breaks ties. Both are one field per image, from its
-    seed. `scored_output="accuracy"`, 1 if the class has the largest logit, is what Rong et al. plot.
+    seed. `scored_output="accuracy"`, 1 if the class has the largest logit, is what Rong et al. plot; `logit` and `objective` (what was
+    explained, `--objective`) have no bounds.
 
     With another `fill` the same pixels are blank (black, or the mean colour with `masking="normalised"`), those of the image blurred by
     RISE's kernel, or of the image's mean colour, without noise. One percentage alone gives its own row: `road_morf(percentages=(20,))`.
@@ -128,7 +129,7 @@ def road_least_relevant_first(
     fill: Imputer = "neighbours",
     masking: Masking = "pixels",
     scored_class: ScoredClass = "target",
-    scored_output: Readout = "accuracy",
+    scored_output: PathReadout = "accuracy",
 ) -> MetricResult:
     r"""ROAD, LeRF: mean class score while the least relevant pixels are imputed.
 

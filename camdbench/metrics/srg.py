@@ -17,7 +17,8 @@ from camdbench.functional.curves import area
 from camdbench.functional.normalise import is_constant
 from camdbench.metrics.common.curve_points import pixel_counts
 from camdbench.metrics.common.inputs import MetricInputs
-from camdbench.metrics.common.perturbation_curves import PerturbationPath, PixelOrder, path_scores, read_out_of
+from camdbench.metrics.common.perturbation_curves import PerturbationPath, PixelOrder, path_scores
+from camdbench.metrics.common.read_outs import read_out_of
 from camdbench.metrics.common.result import Curve, MetricResult
 from camdbench.metrics.common.segment_walk import Segments, segment_walk
 
@@ -66,7 +67,7 @@ def srg(
     fill: Literal["blank", "average", "blurred"] = "blank",
     masking: Masking = "normalised",
     scored_class: ScoredClass = "target",
-    scored_output: Literal["probability", "accuracy"] = "probability",
+    scored_output: PathReadout = "probability",
 ) -> MetricResult:
     r"""SRG: area between the curves with the least and with the most relevant segments removed first.
 
@@ -76,7 +77,8 @@ def srg(
     mean map value; u is the true share of their pixels, and each curve is integrated over its own shares by trapezoids. Both curves are
     stored at every hundredth, by linear interpolation. With `segments=0`, single pixels are removed, `step` at a time, equal ones in
     raster order first. A removed pixel is blank (the mean colour, or black with `masking="pixels"`), of the image's mean colour, or of
-    the image blurred by RISE's kernel. The reverse order has the negative value, and the mean over all orders is 0.
+    the image blurred by RISE's kernel. `scored_output` is as in `insertion`. The reverse order has the negative
+    value, and the mean over all orders is 0.
 
     Returns:
         (B,) float64 in [-100, 100], per cent; higher is better.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from camdbench.core.errors import UsageError
 from camdbench.core.network_options import BatchMates, Optimize, Output
-from camdbench.core.objective_names import OBJECTIVE_HELP, explained_by
+from camdbench.core.objective_names import OBJECTIVE_HELP, explained_by, is_objective_name
 from camdbench.core.precision import Precision
 from camdbench.core.registries import (
     NO_EXPLAINER,
@@ -21,7 +21,7 @@ from camdbench.core.registries import (
 )
 from camdbench.core.settings import Setting, named_file, numbers
 from camdbench.core.spec import Spec, parse_spec
-from camdbench.runner.request_checks import check_explainers, check_needs, check_objective, parse_map_name
+from camdbench.runner.request_checks import check_explainers, check_needs, check_not_read, check_objective, parse_map_name
 from camdbench.runner.shards import parse_shard
 
 if TYPE_CHECKING:  # a request is checked before torch is imported
@@ -29,7 +29,7 @@ if TYPE_CHECKING:  # a request is checked before torch is imported
     from camdbench.runner.resources import Resources
 
 SCORE_OPTIONS = (
-    *("explainers", "metrics", "models", "dataset", "split", "data_root", "target", "limit", "batch_size", "out"),
+    *("explainers", "metrics", "models", "dataset", "split", "data_root", "target", "objective", "limit", "batch_size", "out"),
     *("weights", "prompts", "mean", "std", "layer", "output", "batch_mates", "download", "device", "seed", "optimize", "shard"),
 )
 
@@ -201,12 +201,14 @@ def check_config(config: RunConfig, resources: Resources | None = None) -> Reque
 
     maps = None if resources is None or resources.maps is None else str(resources.maps)
     made_before = resources is not None and (maps is not None or resources.map_source is not None)
-    unnamed = made_before or (resources is not None and resources.objective is not None)
+    unnamed = resources is not None and (resources.objective is not None or (made_before and not is_objective_name(config.objective)))
     objective, target, kinds = (config.objective, config.target, ()) if unnamed else check_objective(config.objective, config.target)
     config = replace(config, objective=objective, target=target)
     config, models = _check_models(config, resources)
     spec, split, gives = _check_dataset(config, resources)
     scores = parse_metrics(config.metrics, gives, explains=not made_before)
+    if unnamed and resources is not None and resources.objective is None:
+        check_not_read(config.objective, scores)
     if made_before and (maps is None or not Path(maps).is_dir()):
         named = (config.explainers,) if isinstance(config.explainers, str) else config.explainers
         chosen = tuple(map(parse_map_name, named))

@@ -17,6 +17,8 @@ from camdbench.core.spec import Spec, parse_specs
 from camdbench.datasets.containers import to_planes
 from camdbench.datasets.in_memory import InMemoryDataset, make_batch
 from camdbench.datasets.samples import Batch
+from camdbench.explainers.common.own_objectives import read_objective
+from camdbench.explainers.common.scored_objectives import classifier_of, scored_objective
 from camdbench.functional.normalise import Normalisation
 from camdbench.functional.targets import check_classes
 from camdbench.metrics.common.own_metrics import own_metrics
@@ -45,6 +47,7 @@ def evaluate(
     boxes: Sequence[Tensor] | None = None,
     masks: Tensor | None = None,
     normalisation: Normalisation = "none",
+    objective: Any = "logit",
     batch_size: int = 16,
     seed: int = 0,
 ) -> pd.DataFrame:
@@ -60,6 +63,9 @@ def evaluate(
         boxes: N tensors (n, 4) xyxy in pixels, ends exclusive; needed by localisation metrics.
         masks: (N, H, W) bool, True on the object; needed by segmentation metrics.
         normalisation: normalisation of the maps to [0, 1]: none, range, max or sigmoid. With none, values must be in [0, 1].
+        objective: what the maps explain, for metrics with `scored_output=objective`: a name, a function of the logits (C,) of one image,
+            or a reference `FILE.py:NAME`, as for `camdbench.run`. `similarity` and `region` score the classifier that is made for
+            them, of which `labels` name the class.
         batch_size: images per batch; on a CPU more than 10 of 224 pixels gain no speed, see `reuse_freed_memory`.
         seed: seed of metrics that draw random numbers.
 
@@ -75,7 +81,7 @@ def evaluate(
     if batch_size < 1:
         raise UsageError(f"batch_size = {batch_size}: expected 1 or more")
     with own_metrics(metrics) as chosen:
-        return _evaluate(model, images, labels, saliency, chosen, boxes, masks, normalisation, batch_size, seed)
+        return _evaluate(model, images, labels, saliency, chosen, boxes, masks, normalisation, objective, batch_size, seed)
 
 
 def _evaluate(
@@ -87,20 +93,31 @@ def _evaluate(
     boxes: Sequence[Tensor] | None,
     masks: Tensor | None,
     normalisation: Normalisation,
+    objective: Any,
     batch_size: int,
     seed: int,
 ) -> pd.DataFrame:
     import pandas as pd
 
     classifier = to_classifier(model)
+    explained, _ = read_objective(objective)
+    if len(explained.functions) > 1:
+        raise UsageError(f"objective: {len(explained.functions)} functions; give one, for all images")
+    stated = None
+    if (scored := scored_objective(objective)) is not None:
+        classifier, stated = classifier_of(classifier, scored)
     batch = make_batch(images, labels=labels, boxes=boxes, masks=masks, class_names=classifier.class_names)
     specs, left_out = _select_metrics(metrics, batch)
     raw = _check_saliency(to_planes(saliency, len(batch), "saliency"), normalisation)
     classes = check_network(classifier, (batch.images.shape[-2], batch.images.shape[-1])).classes
     check_classes(batch.labels, classes, "labels: an image has label")
-    resources = Resources({"model": classifier}, InMemoryDataset(batch), map_source=GivenMaps(raw, normalisation))
+    if stated is not None and bool((batch.labels != stated).any()):
+        raise UsageError(f"objective = {explained.name}: states what is explained; give labels = [{stated}] * {len(batch)}")
+    source = GivenMaps(raw, normalisation)
+    resources = Resources({"model": classifier}, InMemoryDataset(batch), map_source=source, objective=explained)
     names = tuple(map(str, specs))
     given = {"explainers": ("given",), "metrics": names, "batch_size": batch_size, "seed": seed, "workers": 0, "save_maps": "none"}
+    given["objective"] = explained.name
     config = make_config(RunConfig, given)
     run = prepare(replace(check_config(config, resources), chunk_size=len(batch)), resources, in_memory=True)
     results = [result for done in local(run, run.missing()[0]) for result in done.results]

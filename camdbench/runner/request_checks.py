@@ -75,3 +75,14 @@ def check_objective(objective: str, target: str | int) -> tuple[str, str | int, 
             raise UsageError(f"--target = {target}: --objective {named} states what is explained; omit it")
         target = stated
     return str(named), target, explained_by(named)
+
+
+def check_not_read(objective: str, scores: Sequence[Spec]) -> None:
+    """Refuse metrics that read a function that made saved maps and is not at hand.
+
+    Raises:
+        UsageError: a metric has `scored_output=objective`.
+    """
+    for spec in scores:
+        if dict(spec.options).get("scored_output") == "objective":
+            raise UsageError(f"metric {spec}: reads the objective of the maps, the function {objective}; give it as objective=")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 from torch import Tensor
 
 from camdbench.core.errors import CamdbenchError, UsageError
+from camdbench.core.objective_names import is_objective_name
 from camdbench.core.registries import dataset_facts
 from camdbench.core.spec import Spec
 from camdbench.datasets.class_order import InNetworkOrder
@@ -212,12 +213,13 @@ class Resources:
 
     @cached_property
     def explained_objective(self) -> Objective:
-        """What is explained of an image; the function of a reference is loaded in a worker. The logit for maps made before."""
+        """What is explained of an image; the function of a reference is loaded in a worker."""
         if self.objective is not None:
             return self.objective
-        if self.maps is not None or self.map_source is not None:
-            return LOGIT
-        return read_objective(self.objective_place or self.checked_request.config.objective)[0]
+        text = self.objective_place or self.checked_request.config.objective
+        if (self.maps is not None or self.map_source is not None) and not is_objective_name(text):
+            return LOGIT  # a function of the run that made the maps; `check_config` refuses metrics that read it
+        return read_objective(text)[0]
 
     @cached_property
     def joint_maps(self) -> dict[Spec, JointMaps]:

@@ -40,8 +40,8 @@ def score(
             small, so that they were stored raw; or `.npy`, an array (N, h, w) in the
             order of the data set's images; or `.npz` or `.h5`, such an array or arrays (h, w) named by image id.
         metrics: metric specs; metrics that re-run the explainer on perturbed images are refused.
-        **options: fields of `RunConfig`; for a run directory only explainers, to score some of them, data_root, weights, seed and
-            execution options.
+        **options: fields of `RunConfig`; for a run directory only explainers, to score some of them, data_root, weights, seed,
+            execution options, and objective if the maps explain a function, which metrics with `scored_output=objective` read.
         explainer_name: name of the maps of a file in rows; default: the file's name.
         normalisation: normalisation of the maps of a file: none, range, max or sigmoid.
         resources: models or data set as objects, as for `camdbench.run`.
@@ -97,8 +97,9 @@ def _config_of(run_directory: Path, given: dict[str, Any]) -> dict[str, Any]:
     made = about.get("config", {})
     if made.get("save_maps", "none") == "none":
         raise UsageError(f"{run_directory}: the run has no saved maps; repeat it with --save-maps raw")
+    same = _is_function_of(about, given.get("objective"))
     for item in fields_of(RunConfig):
-        own = item.name in ("models", "dataset") and not is_named(given.get(item.name))
+        own = same if item.name == "objective" else item.name in ("models", "dataset") and not is_named(given.get(item.name))
         if item.name in given and not own and item.setting.role == "values" and item.name not in ("metrics", "seed"):
             raise UsageError(f"{item.flag} = {given[item.name]}: fixed by the run whose maps are scored; omit the option")
     kept = {name: value for name, value in made.items() if name not in ("metrics", "save_maps", "maps")}
@@ -106,6 +107,16 @@ def _config_of(run_directory: Path, given: dict[str, Any]) -> dict[str, Any]:
     file = run_directory / "run.yaml"
     export = read_config(file) if file.is_file() else {}
     return kept | {name: export[name] for name in ("models", "dataset") if not is_named(export.get(name))}
+
+
+def _is_function_of(about: Mapping[str, Any], objective: Any) -> bool:
+    """Return whether an objective is the function that the maps of a run explain, by name and code."""
+    from camdbench.explainers.common.own_objectives import code_of_objective, is_own_objective, read_objective
+
+    if not is_own_objective(objective):
+        return False
+    found, _ = read_objective(objective)
+    return about.get("plugins", {}).get(f"objective {found.name}") == code_of_objective(found)
 
 
 def _explainers_of(run_directory: Path, about: Mapping[str, Any], asked: Specs | None) -> list[str]:

@@ -192,7 +192,7 @@ def _inputs(trace: Trace, **of_maps: Any) -> MetricInputs:
         ids=trace.batch.ids,
         seed=trace.seed,
         features=trace,
-        explained=trace.explained,
+        explained=None if trace.objective.is_logit else trace.explained,
         **of_maps,
     )
 

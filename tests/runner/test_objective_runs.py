@@ -110,6 +110,61 @@ def test_metrics_read_the_objective_on_request(tmp_path: Path):
     assert len(hashes) == 2
 
 
+CURVES = (
+    "insertion(step=20, scored_output=objective),irof(segments=9, scored_output=objective),"
+    "road(fill=average, jitter=0.0, scored_output=objective)"
+)
+
+
+@pytest.mark.filterwarnings("ignore:metric insertion")
+def test_scores_of_given_maps_read_the_objective_of_the_run(tmp_path: Path):
+    """A run, `evaluate` and `score` of its maps agree, for a name and for a function."""
+    batch = toy_batch(3)
+    for name, objective in (("log_odds", "log_odds"), ("mine", {"mine": _contrast})):
+        rows = camdbench.run(
+            "gradcam", CURVES, out=tmp_path / name, objective=objective, save_maps="raw", models={"toy": toy_classifier()}, dataset=data()
+        )
+        own = camdbench.explain(toy_classifier(), batch.images, "gradcam", targets=batch.labels.tolist(), objective=objective)
+        found = camdbench.evaluate(toy_classifier(), batch.images, batch.labels, own.maps, CURVES, objective=objective)
+        known = rows.sort_values(["image", "metric"])["value"].to_numpy(dtype=float)
+        np.testing.assert_allclose(found.sort_values(["image", "metric"])["value"].to_numpy(dtype=float), known, rtol=1e-5)
+        given: dict[str, Any] = {} if name == "log_odds" else {"objective": objective}
+        again = camdbench.score(
+            tmp_path / name, CURVES, models={"toy": toy_classifier()}, dataset=data(), out=tmp_path / f"again-{name}", **given
+        )
+        np.testing.assert_allclose(again.sort_values(["image", "metric"])["value"].to_numpy(dtype=float), known, rtol=0.05, atol=1)
+        assert set(again["objective"]) == {name}
+    np.save(tmp_path / "maps.npy", own.maps.numpy())
+    of_file = camdbench.score(
+        tmp_path / "maps.npy",
+        CURVES,
+        objective={"mine": _contrast},
+        normalisation="none",
+        models={"toy": toy_classifier()},
+        dataset=data(),
+        out=tmp_path / "file",
+    )
+    np.testing.assert_allclose(of_file.sort_values(["image", "metric"])["value"].to_numpy(dtype=float), known, rtol=1e-5)
+
+
+def test_objectives_of_given_maps_that_cannot_work_are_refused(tmp_path: Path):
+    batch, maps = toy_batch(3), torch.rand(3, 16, 12)
+    for objective, message in (
+        ("logits", "no objective 'logits'"),
+        ("margin(9)", "class 9; the model has classes 0 to 4"),
+        ([lambda z: z[0]] * 3, "3 functions; give one, for all images"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            camdbench.evaluate(toy_classifier(), batch.images, batch.labels, maps, "ad", objective=objective)
+    given: dict[str, Any] = {"models": {"toy": toy_classifier()}, "dataset": data()}
+    run(tmp_path / "a", objective={"mine": _contrast}, save_maps="raw")
+    with pytest.raises(UsageError, match=r"reads the objective of the maps, the function mine; give it as objective="):
+        camdbench.score(tmp_path / "a", "road(scored_output=objective)", out=tmp_path / "b", **given)
+    for other in ("log_odds", {"mine": lambda z: z[0] - z[2]}):
+        with pytest.raises(UsageError, match=r"--objective = .*fixed by the run whose maps are scored"):
+            camdbench.score(tmp_path / "a", "ad", objective=other, out=tmp_path / "b", **given)
+
+
 def older(out: Path) -> None:
     """The run as a version of camdbench without objectives would have left it."""
     file = out / "run.json"
@@ -225,7 +280,11 @@ def test_similarity_is_a_run_of_two_classes(tmp_path: Path):
     rows = camdbench.run(config=tmp_path / "run.yaml", out=tmp_path / "a")
     assert set(rows["target"]) == {1}
     maps = camdbench.explain("shortcuts-ce", _shortcuts(2), "gradcam", objective=f"similarity({tmp_path}/r.png)")
+    named = camdbench.evaluate("shortcuts-ce", _shortcuts(2), [1, 1], maps.maps, "ad", objective=f"similarity({tmp_path}/r.png)")
+    with pytest.raises(UsageError, match=r"states what is explained; give labels = \[1\] \* 2"):
+        camdbench.evaluate("shortcuts-ce", _shortcuts(2), [0, 1], maps.maps, "ad", objective=f"similarity({tmp_path}/r.png)")
     own = camdbench.evaluate(*_similar(tmp_path / "r.png"), [1, 1], maps.maps, "ad")
+    np.testing.assert_array_equal(named["value"].to_numpy(dtype=float), own["value"].to_numpy(dtype=float))
     np.testing.assert_allclose(rows["value"].to_numpy(dtype=float), own["value"].to_numpy(dtype=float), rtol=1e-5, atol=1e-9)
 
 

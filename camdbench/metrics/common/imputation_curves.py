@@ -12,7 +12,8 @@ from camdbench.core.option_types import Imputer, Masking, ScoredClass
 from camdbench.functional.curves import Output, pairs
 from camdbench.functional.imputation import impute
 from camdbench.metrics.common.inputs import MetricInputs
-from camdbench.metrics.common.perturbation_curves import PathScores, PixelOrder, image_version, pixel_order, read_out_of, read_outs
+from camdbench.metrics.common.perturbation_curves import PathScores, PixelOrder, image_version, pixel_order
+from camdbench.metrics.common.read_outs import read_out_of, read_outs
 
 
 class Imputation(NamedTuple):
@@ -54,7 +55,7 @@ def imputed_scores(inputs: MetricInputs, how: Imputation, *, most_first: bool) -
 
 
 def _score(inputs: MetricInputs, how: Imputation, ranks: Tensor) -> Tensor:
-    """All read-outs (B, K, 6) of the images with each percentage of their pixels imputed."""
+    """All read-outs (B, K, 7) of the images with each percentage of their pixels imputed."""
     images, found = inputs.images, list[Tensor]()
     counts = torch.tensor([ranks.shape[1] * percent // 100 for percent in how.percentages], device=images.device)
     noise = _noise(inputs, how) if how.fill == "neighbours" else None

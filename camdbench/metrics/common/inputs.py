@@ -159,7 +159,7 @@ class MetricInputs:
         self._saliency, self._logits, self._features = saliency, logits, features
         self._explainer, self._versions, self._others, self._shared = explainer, versions, others, shared
         self._cached: dict[Hashable, Any] = {}
-        self._explained = explained
+        self._explained, self.explains_logit = explained, explained is None
 
     def __len__(self) -> int:
         return len(self.images)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal, NamedTuple
 
 import torch
@@ -10,11 +11,12 @@ from torch import Tensor
 
 from camdbench.core.errors import NotApplicable
 from camdbench.core.option_types import MapStatistics, Masking, ScoredClass
-from camdbench.functional.curves import CLASS_OUTPUTS, Output, area, class_outputs, scores_along
+from camdbench.functional.curves import Output, area, scores_along
 from camdbench.functional.fill_values import lowest, rise_blur
 from camdbench.functional.normalise import is_constant
 from camdbench.functional.pixel_order import TieRule, grid_ranks, pixel_ranks, sliding_ranks
 from camdbench.metrics.common.inputs import AlteredImages, MetricInputs
+from camdbench.metrics.common.read_outs import read_out_of, read_outs
 from camdbench.metrics.common.result import Curve, MetricResult
 from camdbench.models.single_image_norm import with_own_statistics
 
@@ -79,15 +81,13 @@ class PathScores(NamedTuple):
 
 def path_scores(inputs: MetricInputs, path: PerturbationPath) -> PathScores:
     """Scores along a path; metrics with the same pictures share their passes, whatever they read, and paths share their ends."""
-    output: Output = "objective" if path.scored_output == "objective" else "probability"
-    pictures = replace(path, scored_class="target", scored_output=output)
+    pictures = replace(path, scored_class="target", scored_output="probability")
     found = inputs.cached(("walk", pictures), lambda: _path_scores(inputs, pictures))
-    place = 0 if output == "objective" else read_out_of(path.scored_class, path.scored_output)
-    return PathScores(found[:, :, place], pixel_order(inputs, path.order)[1])
+    return PathScores(found[:, :, read_out_of(path.scored_class, path.scored_output)], pixel_order(inputs, path.order)[1])
 
 
 def _path_scores(inputs: MetricInputs, path: PerturbationPath) -> Tensor:
-    """Scores (B, K, R) of the pictures of a path: the objective alone, or all read-outs of both classes."""
+    """All read-outs (B, K, 7) of the pictures of a path."""
     ranks, _ = pixel_order(inputs, path.order)
     ends: dict[int, Version] = {0: path.before}  # the counts at which a whole version shows
     if path.order.patch == 1:
@@ -95,32 +95,11 @@ def _path_scores(inputs: MetricInputs, path: PerturbationPath) -> Tensor:
     inner = tuple(count for count in path.counts if count not in ends)
     before, after = (image_version(inputs, name, path.masking) for name in (path.before, path.after))
 
-    def read(logits: Tensor, rows: Tensor) -> Tensor:
-        return inputs.objective(logits, rows)[:, None] if path.scored_output == "objective" else read_outs(inputs, logits, rows)
-
+    read = partial(read_outs, inputs)
     columns = dict(zip(inner, scores_along(inputs.score, before, after, ranks, inner, read).unbind(1), strict=True)) if inner else {}
     rows = torch.arange(len(inputs), device=ranks.device)
     columns |= {count: read(version_logits(inputs, name, path.masking), rows) for count, name in ends.items() if count in path.counts}
     return torch.stack([columns[count] for count in path.counts], 1)
-
-
-def read_outs(inputs: MetricInputs, logits: Tensor, rows: Tensor) -> Tensor:
-    """All read-outs (N, 6) float64 on the CPU of logits (N, C) of altered images of the batch at places (N,); see `read_out_of`.
-
-    Those of an explained class that the network does not have are NaN.
-    """
-    target, predicted = inputs.targets[rows], inputs.predictions[rows]
-    if torch.equal(target, predicted):
-        return class_outputs(logits, target).repeat(1, 2)
-    known = (target >= 0) & (target < logits.shape[1])
-    found = class_outputs(logits, torch.where(known, target, 0))
-    found[~known.cpu()] = torch.nan
-    return torch.cat([found, class_outputs(logits, predicted)], 1)
-
-
-def read_out_of(scored_class: ScoredClass, scored_output: Output) -> int:
-    """Place of a class and an output among all read-outs."""
-    return len(CLASS_OUTPUTS) * (scored_class == "predicted") + CLASS_OUTPUTS.index(scored_output)
 
 
 def area_under(inputs: MetricInputs, path: PerturbationPath, total: int | None = None) -> MetricResult:

@@ -8,11 +8,12 @@ import torch
 from torch import Tensor
 
 from camdbench.core.option_types import Masking
-from camdbench.functional.curves import CLASS_OUTPUTS, PixelReplacement, of_ranges, point_ranges
+from camdbench.functional.curves import PixelReplacement, of_ranges, point_ranges
 from camdbench.functional.pass_size import images_per_pass
 from camdbench.functional.pixel_order import segment_ranks
 from camdbench.metrics.common.inputs import MetricInputs
-from camdbench.metrics.common.perturbation_curves import Version, image_version, read_outs
+from camdbench.metrics.common.perturbation_curves import Version, image_version
+from camdbench.metrics.common.read_outs import READ_OUTS, read_outs
 
 
 class Segments(NamedTuple):
@@ -27,7 +28,7 @@ class SegmentWalk(NamedTuple):
     """Scores along a walk over segments.
 
     Attributes:
-        scores: (B, 1 + L, 6) float64 on the CPU after each segment, in the order of `read_out_of`; L is the largest number of segments,
+        scores: (B, 1 + L, 7) float64 on the CPU after each segment, in the order of `read_out_of`; L is the largest number of segments,
             and an image with fewer has NaN behind its last one.
         numbers: (B,) number of segments of each image.
         shares: (B, 1 + L) float64, fraction of pixels replaced; 1 behind the last segment.
@@ -75,10 +76,10 @@ def _shares(ranks: Tensor, length: int) -> Tensor:
 
 
 def _scores(inputs: MetricInputs, ranks: Tensor, stops: Tensor, version: Tensor) -> Tensor:
-    """Read-outs (B, 1 + L, 6) before any segment and after each of the first `stops` (B,) - 1; NaN behind."""
+    """Read-outs (B, 1 + L, 7) before any segment and after each of the first `stops` (B,) - 1; NaN behind."""
     images = inputs.images
     altered = PixelReplacement(images, version, ranks, torch.arange(int(ranks.max()) + 2, device=images.device))
-    found = torch.full((len(images), int(ranks.max()) + 2, 2 * len(CLASS_OUTPUTS)), torch.nan, dtype=torch.float64)
+    found = torch.full((len(images), int(ranks.max()) + 2, READ_OUTS), torch.nan, dtype=torch.float64)
     rows = torch.arange(len(images), device=images.device)
     found[:, 0] = read_outs(inputs, inputs.logits, rows)
     length = images_per_pass(images.device, ranks.shape[1], dtype=images.dtype)
