@@ -34,8 +34,8 @@ exclude_patterns = [
     "_build",
     "examples",
     "gallery/backreferences",
-    *(f"{GUIDES.name}/{name}.md" for name in guides()),
-]  # a guide is part of its generated page
+    *(f"{GUIDES.name}/{name}.md" for name in guides()),  # a guide is part of its generated page
+]
 autodoc_typehints = "signature"
 autodoc_member_order = "bysource"
 myst_enable_extensions = ["deflist", "dollarmath", "amsmath"]
