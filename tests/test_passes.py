@@ -42,6 +42,7 @@ CHEAP = {  # metrics with settings that the toy is large enough for
     "f_fidelity_minus": ("f_fidelity_minus(samples=3, sizes=(20, 60))",),
     "f_fidelity_plus": ("f_fidelity_plus(samples=3, sizes=(20, 60))",),
     "idr": ("idr(only_right=False)",),
+    "iir": ("iir(steps=3, only_right=False)", 'iir(steps=2, only_right=False, search_dtype="network")'),
     "infidelity": ("infidelity(samples=6)",),
     "insertion": ("insertion(step=20)", 'insertion(intervals=10, start="blank")', 'insertion(step=20, maps="batch statistics")'),
     "irof": ("irof(segments=9)",),

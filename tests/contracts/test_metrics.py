@@ -100,6 +100,7 @@ ROWS: dict[str, tuple[str, ...]] = {
     ),
     "mcs": ("mcs(network='shortcuts-so', only_right=False)",),
     "idr": ("idr(only_right=False)",),
+    "iir": ("iir(steps=4, only_right=False)",),
     "irof": ("irof(segments=12)",),
     "sensitivity_n": ("sensitivity_n(cells=4, sizes=3, samples=8)", "sensitivity_n(cells=4, sizes=1, samples=8, maps='default')"),
     "mufidelity": ("mufidelity(cells=4, samples=12)", "mufidelity(cells=4, samples=12, scored_output='probability')"),
