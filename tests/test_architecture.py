@@ -199,6 +199,20 @@ def _loaded(*stages: tuple[str, tuple[str, ...]]) -> list[list[str]]:
     return [line.split()[1:] for line in done.stdout.splitlines() if line.startswith("loaded:")]
 
 
+WAY = {"modules imported": 165, "entered": 126, "frames to the explainer": 9, "imports between the modules of runner": 98}  # at most
+
+
+def test_the_way_of_a_run_is_short() -> None:
+    """A stranger can follow `camdbench run` to a row: bounds on what `tests/helpers/way.py` counts (docs/design/runner.md)."""
+    script = Path(__file__).parent / "helpers" / "way.py"
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=True, cwd=PACKAGE.parent)
+    counts = {what: int(number) for what in WAY for number in re.findall(rf"(\d+) {what}", done.stdout)}
+    assert counts.keys() == WAY.keys(), done.stdout
+    assert {what: count for what, count in counts.items() if count > WAY[what]} == {}, done.stdout
+    assert "entered   runner/scoring.py" in done.stdout.splitlines()
+    assert "explainers/gradcam.py:gradcam" in done.stdout
+
+
 def test_recipes_travel_with_the_package() -> None:
     if PACKAGE.parent == ROOT:
         pytest.skip("run from the working tree, not from an installed wheel")

@@ -15,8 +15,8 @@ from camdbench.datasets.class_maps import as_class_map
 from camdbench.datasets.folder import folder
 from camdbench.datasets.in_memory import make_batch
 from camdbench.datasets.mask_generation import make_masks
-from camdbench.datasets.mask_values import object_pixels, read_mask, read_values
-from camdbench.datasets.samples import Batch, Sample
+from camdbench.datasets.mask_values import read_mask, read_values
+from camdbench.datasets.samples import Batch, Sample, object_pixels
 
 OBJECT = np.zeros((6, 8), dtype=bool)
 OBJECT[1:4, 2:7] = True

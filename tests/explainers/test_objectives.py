@@ -16,14 +16,14 @@ from torch import Tensor, nn
 
 import camdbench
 from camdbench.core.errors import NotApplicable, UsageError
-from camdbench.core.objective_names import parse_objective
+from camdbench.core.objective_names import parse_objective, scored_objective
 from camdbench.core.registries import explainers
 from camdbench.explainers.common.explained_network import Explained
 from camdbench.explainers.common.given_pictures import read_pictures
 from camdbench.explainers.common.objective_fit import check_fit, why_not
 from camdbench.explainers.common.own_objectives import check_objective, code_of_objective, read_objective
 from camdbench.explainers.common.saliency import saliency
-from camdbench.explainers.common.scored_objectives import classifier_of, scored_objective
+from camdbench.explainers.common.scored_objectives import classifier_of
 from camdbench.explainers.common.trace import Trace
 from camdbench.functional.objectives import LOGIT, Objective
 from camdbench.models.classifier import Classifier

@@ -13,7 +13,7 @@ from helpers.processes import command_elsewhere
 import camdbench
 from camdbench.cli.main import run_cli
 from camdbench.core.errors import UsageError
-from camdbench.runner import own_files
+from camdbench.runner import resolved
 
 CAM = "import helper_of_cam\ndef cam(trace):\n    '''A map.'''\n    return helper_of_cam.of(trace)\n"
 HELPER = "def of(trace):\n    return trace.images.mean(1)\n"
@@ -102,7 +102,7 @@ def test_two_sessions_that_copy_at_once_keep_both_files_and_list_them(tmp_path: 
     own, others = tmp_path / "run" / "own", {"creating": "cam.py", "write_whole": "late.py"}  # written by the other session just before
 
     def overtaken(name: str) -> None:
-        done = getattr(own_files, name)
+        done = getattr(resolved, name)
 
         def write(path: Path, *content: str, resumes: bool) -> AbstractContextManager[Path] | None:
             if (other := others.pop(name, None)) is not None:
@@ -110,11 +110,11 @@ def test_two_sessions_that_copy_at_once_keep_both_files_and_list_them(tmp_path: 
                 (own / other).write_text("theirs")
             return done(path, *content, resumes=resumes)
 
-        monkeypatch.setattr(own_files, name, write)
+        monkeypatch.setattr(resolved, name, write)
 
     overtaken("creating")
     overtaken("write_whole")
-    own_files.write_own_files(tmp_path / "run", {"plugins": [str(tmp_path / "cam.py")]})
+    resolved.write_own_files(tmp_path / "run", {"plugins": [str(tmp_path / "cam.py")]})
     name = f"cam-{hashlib.sha256(b'mine').hexdigest()[:8]}.py"
     assert {path.name: path.read_text() for path in own.glob("*.py")} == {"cam.py": "theirs", name: "mine", "late.py": "theirs"}
     assert {line.split("  ")[1] for line in (own / "SHA256SUMS").read_text().splitlines()} == {"cam.py", name, "late.py"}
