@@ -12,16 +12,30 @@ from camdbench import __version__
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 
+from _gallery import sphinx_gallery_conf  # noqa: E402, F401  (a neighbour of this file)
 from _generate import GUIDES, guides, read_pictures, write_pages  # noqa: E402  (a neighbour of this file)
 
 project = "camdbench"
 author = "camdbench contributors"
 release = __version__
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_click", "_mathml"]
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "sphinx_click",
+    "sphinx_gallery.gen_gallery",
+    "_gallery",
+    "_mathml",
+]
 html_math_renderer = "mathml"
 html_theme = "furo"
 html_title = f"camdbench {release}"
-exclude_patterns = ["_build", *(f"{GUIDES.name}/{name}.md" for name in guides())]  # a guide is part of its generated page
+exclude_patterns = [
+    "_build",
+    "examples",
+    "gallery/backreferences",
+    *(f"{GUIDES.name}/{name}.md" for name in guides()),  # a guide is part of its generated page
+]
 autodoc_typehints = "signature"
 autodoc_member_order = "bysource"
 myst_enable_extensions = ["deflist", "dollarmath", "amsmath"]
