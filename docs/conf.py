@@ -16,6 +16,7 @@ sys.path.insert(0, str(HERE))
 import _api  # noqa: E402  (neighbours of this file)
 import _commands  # noqa: E402
 import _llms  # noqa: E402
+from _gallery import sphinx_gallery_conf  # noqa: E402, F401
 from _generate import GUIDES, guides, read_pictures, write_pages  # noqa: E402
 
 project = "camdbench"
@@ -30,6 +31,8 @@ extensions = [
     "sphinx_copybutton",
     "sphinx_design",
     "sphinxext.opengraph",
+    "sphinx_gallery.gen_gallery",
+    "_gallery",
     "_mathml",
 ]
 html_math_renderer = "mathml"
@@ -37,7 +40,12 @@ html_theme = "furo"
 html_title = f"camdbench {release}"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
-exclude_patterns = ["_build", *(f"{GUIDES.name}/{name}.md" for name in guides())]  # a guide is part of its generated page
+exclude_patterns = [
+    "_build",
+    "examples",
+    "gallery/backreferences",
+    *(f"{GUIDES.name}/{name}.md" for name in guides()),  # a guide is part of its generated page
+]
 smartquotes = False  # commands and options are pasted, so `--` and quotes stay as they are
 autodoc_typehints = "signature"
 autodoc_member_order = "bysource"

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from camdbench.core.errors import NotApplicable, UsageError
-from camdbench.core.objective_names import ObjectiveName, explained_by
+from camdbench.core.objective_names import ObjectiveName, explained_by, scored_objective
 from camdbench.core.option_types import Preprocess
 from camdbench.core.registries import needs_of, parse_explainers
 from camdbench.core.spec import Spec, split_specs
@@ -24,7 +24,7 @@ from camdbench.explainers.common.objective_fit import check_fit
 from camdbench.explainers.common.own_explainers import own_explainers
 from camdbench.explainers.common.own_objectives import Checked, check_objective, read_objective
 from camdbench.explainers.common.saliency import saliency
-from camdbench.explainers.common.scored_objectives import classifier_of, scored_objective
+from camdbench.explainers.common.scored_objectives import classifier_of
 from camdbench.explainers.common.trace import Trace
 from camdbench.functional.objectives import Objective
 from camdbench.functional.targets import check_classes, class_indices
