@@ -21,7 +21,7 @@ def at_best_threshold(curves: Mapping[str, np.ndarray], *, held_out: bool) -> Ca
     >>> [at_best_threshold(curves, held_out=own)(np.ones((1, 2))).tolist() for own in (True, False)]
     [[0.0], [0.5]]
     """
-    there = np.isfinite(curves["score"]).all(1)
+    there = np.asarray(np.isfinite(curves["score"]).all(1))
     score, *terms = (np.where(there[:, None], curves[name], 0.0) for name in CURVES[:4])
     valid = np.where(there[:, None], curves["valid"], 0.0)
     half = np.nan_to_num(curves["half"][:, 0], nan=-1.0)
