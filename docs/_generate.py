@@ -24,7 +24,18 @@ REFERENCES = HERE / "reference_tests.csv"
 TIES = HERE / "ties.csv"
 GUIDES = HERE / "datasets"
 KINDS = ("explainers", "metrics", "losses", "datasets", "models", "recipes")  # folders of pages
-NO_REFERENCE: dict[tuple[str, str], str] = {}  # (kind, name) -> why no independent reference exists
+_BATCH = "Quantus computes the value from maps of the whole batch; tests check its inputs, seeds and reasons, not its number"
+NO_REFERENCE = {  # (kind, name) -> why there is no independent reference
+    ("metrics", f"quantus:{name}"): _BATCH
+    for name in (
+        "AvgSensitivity",
+        "Continuity",
+        "MaxSensitivity",
+        "RelativeInputStability",
+        "RelativeOutputStability",
+        "RelativeRepresentationStability",
+    )
+}
 
 
 def pages(pictures: Mapping[str, Any] | None = None) -> dict[str, str]:
@@ -76,7 +87,7 @@ def extras_of(kind: str, name: str, pictures: Mapping[str, Any]) -> Extras:
         references=references().get((kind, name), ()),
         recipes=recipes_of().get((kind, name), ()),
         ties=tuple(
-            (" ".join(one for one in names if one != name), when) for names, when in ties() if name in names and kind == "explainers"
+            (" ".join(one for one in names if one != name), when) for names, when, _ in ties() if name in names and kind == "explainers"
         ),
         picture=drawn.get("text", ""),
         measured=drawn.get("cost", ""),
@@ -97,12 +108,12 @@ def references() -> dict[tuple[str, str], tuple[Reference, ...]]:
 
 
 @cache
-def ties() -> tuple[tuple[tuple[str, ...], str], ...]:
-    """Explainers with equal maps, and when, from `ties.csv`."""
+def ties() -> tuple[tuple[tuple[str, ...], str, str], ...]:
+    """Explainers with equal maps, when, and the test that shows it, from `ties.csv`."""
     if not TIES.is_file():
         return ()
     with TIES.open(encoding="utf-8", newline="") as stream:
-        return tuple((tuple(row["explainers"].split()), row["when"]) for row in csv.DictReader(stream))
+        return tuple((tuple(row["explainers"].split()), row["when"], row["test"]) for row in csv.DictReader(stream))
 
 
 def guides() -> list[str]:
@@ -142,6 +153,7 @@ def _first_line(page: str) -> str:
 
 
 def read_pictures(folder: Path) -> dict[str, Any]:
-    """Facts of drawn pictures, `pictures.json` of the folder; empty if none are drawn."""
-    file = folder / "pictures.json"
-    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    """Facts of drawn pictures by `KIND/NAME`, from `pictures/pictures.json` of the folder; empty if none are drawn."""
+    file = folder / "pictures" / "pictures.json"
+    groups = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    return {name: facts for group in groups.values() for name, facts in group["facts"].items()}

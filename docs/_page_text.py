@@ -127,7 +127,7 @@ def explainer_page(entry: Entry[ExplainerFacts], extras: Extras) -> str:
         "Ties",
         table(
             ("equal map", "when"),
-            [(", ".join(link("explainers", one) for one in names.split()), cell(when)) for names, when in extras.ties],
+            [(", ".join(f"[`{one}`]({file_of(one)}.md)" for one in names.split()), cell(when)) for names, when in extras.ties],
         )
         if extras.ties
         else [],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import sys
 from pathlib import Path
@@ -69,6 +70,38 @@ def test_links_lead_to_pages(pages: dict[str, str]) -> None:
             if not (file.relative_to(DOCS / "reference").as_posix() in pages if inside else file.is_file()):
                 broken.append(f"{path}: {target}")
     assert broken == []
+
+
+class TestReferences:
+    def test_exist(self) -> None:
+        named = {one.test for found in _generate.references().values() for one in found} | {test for *_, test in _generate.ties()}
+        assert sorted(test for test in named if not is_test(test)) == []
+        assert len(named) > 150
+
+    def test_every_entry_has_one_or_a_reason(self) -> None:
+        known = set(_generate.references())
+        assert sorted(set(ENTRIES) - known - set(_generate.NO_REFERENCE)) == []
+        assert sorted(known - set(ENTRIES)) == []
+        assert sorted(known & set(_generate.NO_REFERENCE)) == []
+        assert len(_generate.NO_REFERENCE) <= 6
+
+    def test_ties_are_of_explainers_and_on_their_pages(self, pages: dict[str, str]) -> None:
+        for names, when, _ in _generate.ties():
+            assert set(names) <= set(explainers.names())
+            for name in names:
+                page = pages[f"explainers/{file_of(name)}.md"]
+                assert _docstrings.cell(when) in page
+                assert [one for one in names if one != name and f"({file_of(one)}.md)" not in page] == []
+
+
+def is_test(place: str) -> bool:
+    """Whether a test of the form `FILE.py::CLASS::TEST` or `FILE.py::TEST` exists under `tests`."""
+    file, *names = place.split("::")
+    body = ast.parse((ROOT / "tests" / file).read_text(encoding="utf-8")).body if (ROOT / "tests" / file).is_file() else []
+    for name in names:
+        found = [node for node in body if isinstance(node, ast.FunctionDef | ast.ClassDef) and node.name == name]
+        body = found[0].body if found else []
+    return bool(body) and place.rpartition("::")[2].startswith("test_")
 
 
 class TestWriting:

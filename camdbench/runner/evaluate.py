@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from camdbench.core.errors import UsageError, unknown
+from camdbench.core.objective_names import scored_objective
 from camdbench.core.registries import metrics as registry
 from camdbench.core.registries import parse_metrics, protocol_of
 from camdbench.core.settings import make_config
@@ -18,7 +19,7 @@ from camdbench.datasets.containers import to_planes
 from camdbench.datasets.in_memory import InMemoryDataset, make_batch
 from camdbench.datasets.samples import Batch
 from camdbench.explainers.common.own_objectives import read_objective
-from camdbench.explainers.common.scored_objectives import classifier_of, scored_objective
+from camdbench.explainers.common.scored_objectives import classifier_of
 from camdbench.functional.normalise import Normalisation
 from camdbench.functional.targets import check_classes
 from camdbench.metrics.common.own_metrics import own_metrics
@@ -56,7 +57,7 @@ def evaluate(
     Args:
         model: a `Classifier`, the name of a model, or whatever `camdbench.classifier` takes.
         images: (N, 3, H, W) in [0, 1], or bytes; also channels last, lists, Pillow images.
-        labels: N class indices, or names of `class_names`, that were explained and are scored.
+        labels: (N,) class indices, or N names of `class_names`, that were explained and are scored.
         saliency: (N, h, w), upsampled to the size of the images if smaller. A non-finite map gives rows with status `error`.
         metrics: metric specs; `all`: every metric of camdbench that the given maps and annotations allow; functions `f(inputs)`
             or `f(classifier, images, maps, targets)`, references `FILE.py:NAME`, or a sequence or mapping of these.

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.each import each
 from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib import colormaps
@@ -15,7 +16,7 @@ from PIL import Image
 
 from camdbench.core.errors import UsageError
 from camdbench.functional.map_overlay import COLOURS, overlay
-from camdbench.reporting.overlay import gallery, save_overlay
+from camdbench.reporting.overlay import gallery, save_picture
 from camdbench.reporting.page import GAP, WIDTH, _fold
 
 RNG = np.random.default_rng(0)
@@ -62,7 +63,7 @@ def test_no_blend_leaves_the_range(height: int, width: int, shade: float, value:
     assert (found <= np.ceil(255 * np.maximum(shade, colour)) + 1).all()
 
 
-@pytest.mark.parametrize(
+@each(
     ("image", "saliency", "options", "message"),
     [
         (IMAGE[..., 0], MAP, {}, r"shape \(5, 7\): expected \(height, width, 3\)"),
@@ -82,7 +83,7 @@ def test_what_does_not_fit_is_refused(image, saliency, options, message):
 
 def test_an_overlay_is_saved_at_the_size_of_the_image(tmp_path: Path):
     path = tmp_path / "made" / "cat-gradcam.png"
-    save_overlay(path, IMAGE, MAP, strength=0.4)
+    save_picture(path, overlay(IMAGE, MAP, strength=0.4))
     with Image.open(path) as picture:
         assert (picture.format, picture.size) == ("PNG", (7, 5))
         assert np.array_equal(np.asarray(picture), overlay(IMAGE, MAP, strength=0.4))
@@ -208,7 +209,7 @@ def test_the_same_gallery_is_the_same_file(tmp_path: Path):
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
 
 
-@pytest.mark.parametrize(
+@each(
     ("change", "message"),
     [
         ({"images": []}, "needs at least one image and one explainer"),

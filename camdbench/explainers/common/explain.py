@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from camdbench.core.errors import NotApplicable, UsageError
-from camdbench.core.objective_names import ObjectiveName, explained_by
+from camdbench.core.objective_names import ObjectiveName, explained_by, scored_objective
 from camdbench.core.option_types import Preprocess
 from camdbench.core.registries import needs_of, parse_explainers
 from camdbench.core.spec import Spec, split_specs
@@ -24,7 +24,7 @@ from camdbench.explainers.common.objective_fit import check_fit
 from camdbench.explainers.common.own_explainers import own_explainers
 from camdbench.explainers.common.own_objectives import Checked, check_objective, read_objective
 from camdbench.explainers.common.saliency import saliency
-from camdbench.explainers.common.scored_objectives import classifier_of, scored_objective
+from camdbench.explainers.common.scored_objectives import classifier_of
 from camdbench.explainers.common.trace import Trace
 from camdbench.functional.objectives import Objective
 from camdbench.functional.targets import check_classes, class_indices
@@ -57,7 +57,7 @@ def explain(
             any size.
         explainers: a spec such as `gradcam` or `opticam(iterations=50)`; a function `f(trace)`, `f(classifier, images, targets)`
             or `f(model, inputs, targets)`; a reference `FILE.py:NAME`; or several, `"gradcam,opticam"`, a sequence or a mapping.
-        targets: one class for all images, N classes (indices or names of `class_names`), or a rule: predicted, runner_up,
+        targets: one class for all images, (N,) class indices, N names of `class_names`, or a rule: predicted, runner_up,
             least_likely.
         objective: what is explained of that class: a name, such as `log_odds` or `margin(second)`; a function of the logits (C,) of one
             image that returns a scalar; a reference `FILE.py:NAME` to one; or N functions, one per image. See docs/objectives.md.
