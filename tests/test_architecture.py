@@ -11,6 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+from helpers.each import each
 
 import camdbench
 
@@ -113,7 +114,7 @@ def _shared_basenames(modules: list[str]) -> dict[str, list[str]]:
 class TestTheChecks:
     """The checks above find what they are for."""
 
-    @pytest.mark.parametrize(
+    @each(
         ("source", "lines"),
         [
             ("import camdbench", [1]),
@@ -196,6 +197,20 @@ def _loaded(*stages: tuple[str, tuple[str, ...]]) -> list[list[str]]:
     shown = [f"{code}\nimport sys; print('loaded:', *(name for name in {names} if name in sys.modules))" for code, names in stages]
     done = subprocess.run([sys.executable, "-c", "\n".join(shown)], capture_output=True, text=True, check=True, cwd=PACKAGE.parent)
     return [line.split()[1:] for line in done.stdout.splitlines() if line.startswith("loaded:")]
+
+
+WAY = {"modules imported": 165, "entered": 126, "frames to the explainer": 9, "imports between the modules of runner": 98}  # at most
+
+
+def test_the_way_of_a_run_is_short() -> None:
+    """A stranger can follow `camdbench run` to a row: bounds on what `tests/helpers/way.py` counts (docs/design/runner.md)."""
+    script = Path(__file__).parent / "helpers" / "way.py"
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=True, cwd=PACKAGE.parent)
+    counts = {what: int(number) for what in WAY for number in re.findall(rf"(\d+) {what}", done.stdout)}
+    assert counts.keys() == WAY.keys(), done.stdout
+    assert {what: count for what, count in counts.items() if count > WAY[what]} == {}, done.stdout
+    assert "entered   runner/scoring.py" in done.stdout.splitlines()
+    assert "explainers/gradcam.py:gradcam" in done.stdout
 
 
 def test_recipes_travel_with_the_package() -> None:

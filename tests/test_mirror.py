@@ -60,7 +60,6 @@ ELSEWHERE = {
     "explainers/common/own_explainers.py": "runner/test_door.py",
     "metrics/common/own_metrics.py": "runner/test_door.py",
     "models/layer_table.py": "runner/test_door.py",
-    "runner/run_files.py": "runner/test_run_directory.py",
     "tables/ordered_rows.py": "tables/test_load_cells.py",
     "models/own_models.py": "runner/test_door.py",
     "datasets/annotation_text.py": "datasets/test_file_hashes.py",

@@ -135,7 +135,7 @@ def of_metric(metric: Spec, specs: Sequence[Spec], quantities: Mapping[str, Any]
     scored = found["forward"] + (len(specs) - 1) * found["forward, further"]
     alone = found["explained, further"]
     explained = _together([of_explainer(spec, quantities, made=made) for spec in specs], shared=found["explained"] - alone, alone=alone)
-    return Passes(scored).plus(explained)
+    return Passes(scored, found.get("backward", 0)).plus(explained)
 
 
 def _together(each: Sequence[Passes], *, shared: float, alone: float) -> Passes:
@@ -162,15 +162,21 @@ def _rows(table: list[list[str]], columns: tuple[str, ...]) -> dict[str, Row]:
     found = dict[str, Row]()
     for line in lines:
         cells = dict(zip(head, line, strict=True))
-        needed = {column: " ".join(_code(cells[column])) for column in columns}
-        made = {name.strip(" ,"): formula for name, formula in re.findall(r"([a-z ,]+)`([^`]+)`", cells["made here"])}
-        if unknown := set(made) - set(columns):
+        beside = _named(cells["forward"].partition("`,")[2])
+        needed = {column: " ".join(_code(cells[column])[:1]) for column in columns} | beside
+        made = _named(cells["made here"])
+        if unknown := {*made, *beside} - {*columns, *KINDS}:
             raise ValueError(f"{line[0]}: made here: no column {', '.join(unknown)}")
         row = Row(tuple(_code(line[0])), needed, cells["reason"], made)
         if twice := set(row.names) & set(found):
             raise ValueError(f"{', '.join(twice)}: more than one row")
         found |= dict.fromkeys(row.names, row)
     return found
+
+
+def _named(cell: str) -> dict[str, str]:
+    """The code spans of a cell by the names before them: backward `steps`."""
+    return {name.strip(" ,"): formula for name, formula in re.findall(r"([a-z ,]+)`([^`]+)`", cell)}
 
 
 def _code(cell: str) -> list[str]:

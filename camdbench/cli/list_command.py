@@ -148,6 +148,7 @@ def _torchvision() -> list[dict[str, Any]]:
 
 def _timm(name: str | None) -> list[dict[str, Any]]:
     """One line for all models of timm, or the named one."""
+    from camdbench.core.model_names import TIMM
     from camdbench.models import timm_zoo
 
     known = timm_zoo.names()
@@ -155,7 +156,7 @@ def _timm(name: str | None) -> list[dict[str, Any]]:
     if name in known:
         return [{"name": name, "summary": f"timm; {weights}", "module": "timm.models"}]
     what = f"{len(known)} models of timm (see: timm.list_models())" if known else "not installed: pip install 'camdbench[timm]'"
-    return [{"name": f"{timm_zoo.PREFIX}NAME", "summary": f"{what}; {weights}", "module": "timm.models"}]
+    return [{"name": f"{TIMM}NAME", "summary": f"{what}; {weights}", "module": "timm.models"}]
 
 
 def _transformers() -> list[dict[str, Any]]:

@@ -138,11 +138,13 @@ class LossFacts:
     Attributes:
         paper: definition of the loss, with the equation.
         needs: inputs beside images and labels: `boxes`, `masks`, `class masks` (one per present class).
+        formula: LaTeX; if empty, the first `.. math::` of the docstring.
         differs: how other implementations differ.
     """
 
     paper: str
     needs: tuple[Literal["boxes", "masks", "class masks"], ...] = ()
+    formula: str = ""
     differs: tuple[Difference, ...] = ()
 
 

@@ -111,3 +111,9 @@ _FORMS = {
 
 def _unquoted(text: str) -> str:
     return text[1:-1] if len(text) > 1 and text[0] == text[-1] and text[0] in "'\"" else text
+
+
+def scored_objective(given: object) -> ObjectiveName | None:
+    """The objective if it is `similarity` or `region`; None for others."""
+    words = given.partition("(")[0].strip() if isinstance(given, str) else ""
+    return parse_objective(given) if words in OF_OUTPUTS else None

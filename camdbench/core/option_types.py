@@ -32,6 +32,7 @@ SegmentKind = Literal["quickshift", "grid"]
 Fill = Literal["uniform", "lowest", "blank"]
 Interpolation = Literal["linear", "neighbours"]  # of pixels between known ones
 Imputer = Literal["neighbours", "blank", "blurred", "average"]  # values of imputed pixels
+SaveMaps = Literal["none", "view", "raw"]  # maps of a run that are stored
 TwoOrMore = Annotated[int, "2 or more"]  # bounds: `core.options`
 PositiveFraction = Annotated[float, "in (0, 1]"]  # bounds: `core.options`
 Preprocess = Annotated[str, "resize256_crop224, resize224_distort, short448, keep, model or fit(…)"]

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Generator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Generator, Mapping
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryFile
+from typing import Any, Protocol
 from uuid import uuid4
 
 from camdbench.core.errors import CamdbenchError, UnwritableFile, UsageError
-from camdbench.core.files import one_line
+from camdbench.core.files import one_line, to_json
 
 WRONG_PATH = frozenset(
     {errno.ENAMETOOLONG, errno.ELOOP, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EACCES, errno.EPERM, errno.EINVAL, errno.ENXIO}
@@ -165,3 +166,31 @@ def _sync_folder(folder: Path) -> None:
         except OSError as failure:  # of folders that cannot be read, and of file systems that do not sync folders
             if failure.errno in DISK_FIXES:
                 raise
+
+
+class _Way(Protocol):
+    """`replacing` or `creating`."""
+
+    def __call__(self, path: Path, *, resumes: bool = False) -> AbstractContextManager[Path]: ...
+
+
+def write_json(file: Path, content: Mapping[str, Any], how: _Way = replacing) -> None:
+    """Write a JSON file; arguments and errors as of `write_file`."""
+    text = to_json(content)
+    write_file(file, lambda path: path.write_text(text, encoding="utf-8", errors="backslashreplace"), how)
+
+
+def write_file(file: Path, write: Callable[[Path], object], how: _Way = replacing) -> None:
+    """Write a file of a run.
+
+    Args:
+        file: the file.
+        write: writes to a temporary path.
+        how: `replacing`, or `creating` for a file that only one session may write.
+
+    Raises:
+        AlreadyWritten: of `creating`; another session was first.
+        UnwritableFile: the file cannot be written.
+    """
+    with how(file, resumes=True) as temporary:
+        write(temporary)

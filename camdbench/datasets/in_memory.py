@@ -11,8 +11,7 @@ from torch import Tensor
 
 from camdbench.core.errors import UsageError
 from camdbench.datasets.containers import to_images, to_planes, to_tensor
-from camdbench.datasets.mask_values import object_pixels
-from camdbench.datasets.samples import Batch, Sample
+from camdbench.datasets.samples import Batch, Sample, object_pixels
 from camdbench.functional.targets import class_indices
 
 if TYPE_CHECKING:

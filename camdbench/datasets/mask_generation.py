@@ -13,10 +13,10 @@ from torch import Tensor
 
 from camdbench.core.errors import SampleError, UsageError
 from camdbench.core.written_files import write_whole
-from camdbench.datasets.mask_values import object_pixels
 from camdbench.datasets.masks import mask_file
 from camdbench.datasets.on_disk import OnDisk, is_file
 from camdbench.datasets.preprocess import read_picture
+from camdbench.datasets.samples import object_pixels
 
 Segment = Callable[[Image.Image, Tensor], Tensor]  # an RGB picture and its boxes (N, 4) -> (H, W) bool
 

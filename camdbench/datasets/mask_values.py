@@ -14,28 +14,10 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from camdbench.core.errors import UsageError
 from camdbench.datasets.preprocess import decode_file
+from camdbench.datasets.samples import object_pixels
 
 _NUMBERS = ("1", "L", "I", "F")  # modes of one channel, and those of 16 bits
-
-
-def object_pixels(values: Tensor, above: int = 0) -> Tensor:
-    """Pixels of the object, bool: any value but zero, or any above a threshold.
-
-    >>> object_pixels(torch.tensor([-1.0, 0.0, 0.5])).tolist()
-    [True, False, True]
-
-    Raises:
-        UsageError: complex values, or values that are not finite.
-    """
-    if values.dtype == torch.bool:
-        return values
-    if values.is_complex():
-        raise UsageError(f"masks are {values.dtype}; expected zero for the background and any other real number for the object")
-    if values.is_floating_point() and not bool(values.isfinite().all()):
-        raise UsageError("masks have values that are not finite; expected zero for the background and any other number for the object")
-    return values > above if above else values != 0
 
 
 def read_mask(path: Path, above: int = 0) -> Tensor:

@@ -62,6 +62,15 @@ def is_own_data(text: str) -> bool:
     return is_reference(text) or split_table(text) != ("", "")
 
 
+def named_dataset(text: str) -> Spec | None:
+    """The spec of a text that begins with the name of a data set of camdbench; None for tables, references and other texts.
+
+    >>> str(named_dataset("shortcuts(size=64)")), named_dataset("shortcuts.csv"), named_dataset("my photos")
+    ('shortcuts(size=64)', None, None)
+    """
+    return None if is_own_data(text) or text.partition("(")[0].strip() not in datasets else parse_spec(text)
+
+
 def check_dataset(text: str, split: str | None, data_root: str | Path | None) -> tuple[Spec, str]:
     """The checked spec of a data set and its split (`all` without splits); reads no data.
 

@@ -16,11 +16,11 @@ from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
 from camdbench.core.errors import UsageError, unknown
-from camdbench.core.registries import datasets
-from camdbench.core.spec import parse_spec
+from camdbench.core.registries import dataset_facts, datasets
+from camdbench.core.spec import Spec, parse_spec
 from camdbench.datasets.coco import coco_source
 from camdbench.datasets.folder_layout import read_lines
-from camdbench.datasets.open_dataset import split_table
+from camdbench.datasets.open_dataset import check_dataset, named_dataset, open_dataset, split_table
 from camdbench.datasets.own.collections import ClassRule, OwnObjects, own_files
 from camdbench.datasets.own.columns import read_roles
 from camdbench.datasets.own.hugging_face import hugging_face_source, is_hugging_face
@@ -62,8 +62,9 @@ def data(
         source: torch data set of (image, label), (image, objects) or (image, label, objects), objects a dict with `boxes`
             (n, 4) xyxy, `masks` (n, H, W) or (H, W) and `labels` (n,); torchvision's ImageFolder; list of pictures or of
             (picture, label); (images, labels); `datasets.Dataset`; pandas DataFrame, or a CSV or Parquet file, with paths; a
-            .json file in COCO's form. A picture is a Pillow image, a path, an array (H, W, 3) or a tensor (3, H, W), in bytes or
-            in [0, 1].
+            .json file in COCO's form; or the name of a data set of camdbench that needs no files, such as
+            `shortcuts(split="conflict", count=8)`. A picture is a Pillow image, a path, an array (H, W, 3) or a tensor (3, H, W), in
+            bytes or in [0, 1].
         labels: class index, class name or None of each image.
         boxes: (n, 4) xyxy of each image in pixels, ends exclusive.
         masks: (H, W) of each image.
@@ -87,6 +88,9 @@ def data(
         UsageError: the source is of no known form, or an image, label, box or mask is not as described.
         CamdbenchError: code of the source raises.
     """
+    if isinstance(source, str) and (spec := named_dataset(source)):
+        others = {"labels": labels, "boxes": boxes, "masks": masks, "columns": columns, "images": images, "preprocess": preprocess}
+        return _named(spec, source, others | {"size": size, "name": name, "ids": ids, "limit": limit})
     _check_positive(limit, "limit")
     rule, _ = _class_rule(classes), _geometry("keep" if preprocess == "model" else preprocess, size)
     found = _source(source, read_roles(columns), images, limit)
@@ -102,6 +106,15 @@ def data(
     first, given = found.read(0), opened.keywords
     gives = tuple(kind for kind, own in (("boxes", first.boxes), ("masks", first.mask)) if own is not None)
     return OfModel(opened, opened.args[1], gives, given["name"], given["class_rule"])
+
+
+def _named(spec: Spec, text: str, others: Mapping[str, Any]) -> Dataset:
+    """The data set of camdbench with a name and options, which takes no other option."""
+    if given := next((name for name, value in others.items() if value is not None), None):
+        raise UsageError(f"{given}: not for a data set that is named, {text}; write its options in brackets, as {spec.name}(size=64)")
+    if dataset_facts(spec).on_disk:
+        raise UsageError(f"dataset {text}: read from disk; give dataset={text!r} and data_root=DIR to camdbench.run")
+    return open_dataset(*check_dataset(text, None, None), None)
 
 
 def _opened(found: Source, names: Sequence[str], preprocess: str | None, *, size: int | None, name: str, class_rule: ClassRule) -> Dataset:

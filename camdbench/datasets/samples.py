@@ -10,7 +10,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from camdbench.datasets.mask_values import object_pixels
+from camdbench.core.errors import UsageError
 from camdbench.functional.file_boxes import FileBoxes
 
 
@@ -222,3 +222,21 @@ class Dataset(Protocol):
 
 
 WrappedData = Dataset  # annotation of the argument of a wrapper: the data set in its brackets
+
+
+def object_pixels(values: Tensor, above: int = 0) -> Tensor:
+    """Pixels of the object, bool: any value but zero, or any above a threshold.
+
+    >>> object_pixels(torch.tensor([-1.0, 0.0, 0.5])).tolist()
+    [True, False, True]
+
+    Raises:
+        UsageError: complex values, or values that are not finite.
+    """
+    if values.dtype == torch.bool:
+        return values
+    if values.is_complex():
+        raise UsageError(f"masks are {values.dtype}; expected zero for the background and any other real number for the object")
+    if values.is_floating_point() and not bool(values.isfinite().all()):
+        raise UsageError("masks have values that are not finite; expected zero for the background and any other number for the object")
+    return values > above if above else values != 0

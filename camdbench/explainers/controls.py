@@ -14,7 +14,9 @@ from camdbench.explainers.common.trace import Trace
 
 @explainer("random", paper="control", cost=Cost(), control=True, stochastic=True)
 def random(trace: Trace, *, cells: PositiveInt | None = None) -> Tensor:
-    """Random control: uniform noise from (seed, image id), per pixel or on a coarse grid.
+    r"""Random control: uniform noise from (seed, image id), per pixel or on a coarse grid.
+
+    .. math:: S_i \sim \mathrm{U}(0, 1)
 
     `cells` draws a grid of `cells` x `cells` values, which is up-sampled; default: one value per pixel.
 
@@ -45,6 +47,8 @@ def centre(trace: Trace, *, sigma: PositiveFloat = 0.25) -> Tensor:
 @explainer("uniform", paper="control", cost=Cost(), normalisation="none", control=True)
 def uniform(trace: Trace) -> Tensor:
     """Uniform control: one at every pixel, so AD = AG = AI = 0.
+
+    .. math:: S_i = 1
 
     The mask leaves the image unchanged.
 

@@ -68,7 +68,7 @@ def expectedgradcam(
     places = drawing(trace, "expectedgradcam places", torch.rand, (1, 1, 1))
     baselines = drawing(trace, "expectedgradcam baselines", torch.rand, images.shape[1:])
     noises = drawing(trace, "expectedgradcam noise", torch.randn, images.shape[1:])
-    width, total = noise_width(images, noise), 0.0
+    width, total = noise_width(images, noise), torch.zeros((), dtype=torch.float64, device=images.device)
     for _ in range(samples):
         start = baselines(1)[:, 0] if baseline == "noise" else fill_image(trace, baseline)
         end = images + width * noises(1)[:, 0] if noise else images

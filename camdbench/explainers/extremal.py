@@ -12,9 +12,9 @@ from camdbench.core.cost import Cost, Repeat
 from camdbench.core.difference import Difference
 from camdbench.core.errors import NotApplicable, UsageError
 from camdbench.core.registries import explainer
-from camdbench.explainers.common.descent import Sgd
 from camdbench.explainers.common.masked_scoring import chunks
 from camdbench.explainers.common.trace import Trace
+from camdbench.functional.descent import Sgd
 from camdbench.functional.smooth_masks import area_error, blur, blur_by_mask, enlarge, enlarge_with_margin, pyramid
 
 _AREA_WEIGHT, _GROWTH = 300.0, 1.0035  # of the area constraint, and of its weight from step to step

@@ -12,7 +12,9 @@ from camdbench.explainers.common.trace import Trace
 
 @explainer("fakecam", paper="Poppi et al. 2021, arXiv:2104.10252; Opti-CAM, section 3.3", cost=Cost(), normalisation="none", control=True)
 def fakecam(trace: Trace) -> Tensor:
-    """Fake-CAM control: one everywhere except at the top left pixel.
+    r"""Fake-CAM control: one everywhere except at the top left pixel.
+
+    .. math:: S_i = [i \ne (0, 0)]
 
     AD and AI rate it near perfect, although it does not depend on image or class.
 

@@ -22,7 +22,9 @@ from camdbench.functional.boxes import union_mask
     control=True,
 )
 def gtbox(trace: Trace) -> Tensor:
-    """Ground-truth box control: one inside the union of the boxes, zero outside.
+    r"""Ground-truth box control: one inside the union of the boxes, zero outside.
+
+    .. math:: S_i = [i \in B]
 
     A pixel is inside if its centre is.
 
@@ -36,7 +38,9 @@ def gtbox(trace: Trace) -> Tensor:
     "gtbox_complement", paper="control; Opti-CAM, Table 5 (I without B)", cost=Cost(), needs=("boxes",), normalisation="none", control=True
 )
 def gtbox_complement(trace: Trace) -> Tensor:
-    """Complement of the ground-truth boxes: one outside the boxes, zero inside.
+    r"""Complement of the ground-truth boxes: one outside the boxes, zero inside.
+
+    .. math:: S_i = [i \notin B]
 
     The map is 1 minus that of `gtbox`.
 
@@ -48,7 +52,9 @@ def gtbox_complement(trace: Trace) -> Tensor:
 
 @explainer("gtmask", paper="control", cost=Cost(), needs=("masks",), aliases=("ground_truth_mask",), normalisation="none", control=True)
 def gtmask(trace: Trace) -> Tensor:
-    """Ground-truth mask control: one on the object, zero elsewhere.
+    r"""Ground-truth mask control: one on the object, zero elsewhere.
+
+    .. math:: S_i = [i \in M]
 
     The object is that of the segmentation mask.
 
@@ -62,7 +68,9 @@ def gtmask(trace: Trace) -> Tensor:
 
 @explainer("inside_box", paper="Opti-CAM, Table 5 (S within B)", cost=Cost(wrapped=1), needs=("boxes",), normalisation="none")
 def inside_box(trace: Trace, wrapped: Wrapped) -> Tensor:
-    """Saliency map of another explainer, set to zero outside the ground-truth boxes.
+    r"""Saliency map of another explainer, set to zero outside the ground-truth boxes.
+
+    .. math:: S_i = n(E(x))_i\,[i \in B]
 
     The map is normalised before and not after.
 
@@ -74,7 +82,9 @@ def inside_box(trace: Trace, wrapped: Wrapped) -> Tensor:
 
 @explainer("outside_box", paper="Opti-CAM, Table 5 (S without B)", cost=Cost(wrapped=1), needs=("boxes",), normalisation="none")
 def outside_box(trace: Trace, wrapped: Wrapped) -> Tensor:
-    """Saliency map of another explainer, set to zero inside the ground-truth boxes.
+    r"""Saliency map of another explainer, set to zero inside the ground-truth boxes.
+
+    .. math:: S_i = n(E(x))_i\,[i \notin B]
 
     The map is normalised before and not after.
 

@@ -128,7 +128,7 @@ def _check_conservation(classifier: Classifier, composite: str, gamma: float, im
     if not abs(total - 1) <= _TOLERANCE:  # nor if it is not a number
         raise NotApplicable(
             f"lrp(composite={composite}) does not conserve relevance on {classifier.name}: without biases, 1 at the class becomes "
-            f"{total:.4g} at the pixels; use composite=epsilon_gamma_box or composite=epsilon, or deeplift"
+            f"{total:.4g} at the pixels; use {'' if composite == 'epsilon' else 'composite=epsilon, or '}deeplift"
         )
 
 

@@ -13,8 +13,8 @@ from camdbench.core.cost import Cost, Repeat
 from camdbench.core.difference import Difference
 from camdbench.core.errors import NotApplicable
 from camdbench.core.registries import explainer
-from camdbench.explainers.common.descent import Adam
 from camdbench.explainers.common.trace import Trace
+from camdbench.functional.descent import Adam
 from camdbench.functional.normalise import Normalisation, normalise, upsample
 
 _NO_CHANGE = 1e-10  # of an image's objective between two iterations: the paper's rule to stop (appendix A)

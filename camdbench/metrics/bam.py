@@ -1,23 +1,31 @@
-"""BAM: attribution to an object that one network reads and another does not, and to a region with and without the object."""
+"""BAM: attribution to an object that one network reads and another does not, to a region with and without it, and to an inert patch."""
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
+from pydantic import NonNegativeInt
 from torch import Tensor
 
+from camdbench.core.difference import Difference
 from camdbench.core.errors import NotApplicable
 from camdbench.core.protocols import Protocol
 from camdbench.core.registries import metric
 from camdbench.functional.float_precision import to_float64
+from camdbench.functional.inert_patch import inert_patch
 from camdbench.functional.normalise import upsample
 from camdbench.metrics.common.ground_truth import result_of
-from camdbench.metrics.common.inputs import AlteredImages, MetricInputs
+from camdbench.metrics.common.inputs import AlteredImages, MetricInputs, SaliencyMaps
 from camdbench.metrics.common.result import MetricResult
 from camdbench.metrics.common.second_network import load_second
 from camdbench.models.classifier import Classifier
+from camdbench.models.float64_copy import check_float64, float64_copy
 from camdbench.models.pass_counts import copy_counted
 
 _CLIP = 0.99  # quantile at which the positive part of a map is clipped
+_SAME = 0.1  # share of the attribution by which an inert patch may change it
+PATCH_RIGHT = "the network errs on the background alone, or on it with the patch, or the mask is empty"
 YANG = (
     Protocol("yang", scored_class="predicted", maps="relu, clipped at the 99th percentile, range", resize="bilinear", ground_truth="masks"),
 )
@@ -93,12 +101,60 @@ def input_dependence_rate(inputs: MetricInputs, *, only_right: bool = True) -> M
     Raises:
         NotApplicable: the images have no version without their object, or the maps were made elsewhere.
     """
-    scenes = inputs.shared("backgrounds alone", lambda: _scenes(inputs))
-    said = inputs.shared("predictions of backgrounds alone", lambda: _predictions(inputs, inputs.classifier, scenes))
-    [alone] = inputs.explain_versions("backgrounds alone", lambda: [AlteredImages(scenes, said)], 1)
+    said, alone = _background_maps(inputs)
     right = _is_right(inputs) & (said.cpu() == inputs.labels.cpu()) | (not only_right)
     lost = _inside(inputs, alone.raw) > _inside(inputs, _raw(inputs))
     return result_of(100 * lost.double(), ~(right & _has_object(inputs)))
+
+
+@metric(
+    "iir",
+    paper="Yang and Kim 2019, arXiv:1907.09701, section 4.3 (input independence rate)",
+    higher_is_better=True,
+    unit="%",
+    values="{0, 100}",
+    tolerance=1.6,
+    aliases=("input_independence_rate",),
+    needs=("masks", "scenes", "explainer"),
+    undefined=PATCH_RIGHT,
+    protocols=YANG,
+    differs=(
+        Difference(
+            "BAM (the authors' code)",
+            "finds the patch by 300 steps of gradient descent of size 500 on pixels in [0, 255], and stores pixels modulo 256",
+            "other patches; here 100 steps of Adam, and pixels stay in [0, 1]",
+        ),
+    ),
+)
+def input_independence_rate(
+    inputs: MetricInputs, *, steps: NonNegativeInt = 100, only_right: bool = True, search_dtype: Literal["float64", "network"] = "float64"
+) -> MetricResult:
+    r"""Input independence rate (BAM): whether a patch that the network ignores leaves the attribution to its place.
+
+    .. math:: 100\,[|o(S(x)) - o(S(x + d))| < 0.1\, o(S(x))]
+
+    x is the background alone, o the mean of the map over the place of the object, scaled as in `mcs`. The patch d there starts as the
+    object; `steps` steps of Adam minimise ||f(x + d) - f(x)|| - 0.05 ||d|| with f the logits (`camdbench.functional.inert_patch`).
+    The network predicts the label for x and x + d; `only_right=False` scores all images. Each map explains the prediction.
+
+    The inequality is strict: a map that is zero there before and after counts 0, a map with an equal mean above zero 100. So a map
+    that never changes scores 100, and the rate is to be read with `idr`. `search_dtype="float64"` finds the patch with a copy of the
+    network in float64, for one more forward pass: in float32 (`network`) it depends on batch size and processor by rounding.
+
+    Returns:
+        (B,) 0 or 100, per cent; higher is better.
+
+    Raises:
+        NotApplicable: the images have no version without their object, the maps were made elsewhere, or the network does not compute in
+            float64.
+    """
+    said, alone = _background_maps(inputs)
+    patched = inputs.shared(("inert patch", steps, search_dtype), lambda: _patched(inputs, steps, search_dtype))
+    again = inputs.shared(("predictions with patch", steps, search_dtype), lambda: _predictions(inputs, inputs.classifier, patched))
+    [other] = inputs.explain_versions(("inert patch", steps, search_dtype), lambda: [AlteredImages(patched, again)], 1)
+    before, after = _inside(inputs, alone.raw), _inside(inputs, other.raw)
+    right = ((said == inputs.labels) & (again == inputs.labels)).cpu() | (not only_right)
+    return result_of(100 * ((before - after).abs() < _SAME * before).double(), ~(right & _has_object(inputs)))
 
 
 def scaled(raw: Tensor, size: tuple[int, int]) -> Tensor:
@@ -140,12 +196,32 @@ def _predictions(inputs: MetricInputs, network: Classifier, images: Tensor) -> T
         return network(images).argmax(1)
 
 
+def _background_maps(inputs: MetricInputs) -> tuple[Tensor, SaliencyMaps]:
+    """Predicted classes (B,) of the backgrounds alone, and the maps that explain them."""
+    scenes = _scenes(inputs)
+    said = inputs.shared("predictions of backgrounds alone", lambda: _predictions(inputs, inputs.classifier, scenes))
+    [alone] = inputs.explain_versions("backgrounds alone", lambda: [AlteredImages(scenes, said)], 1)
+    return said, alone
+
+
+def _patched(inputs: MetricInputs, steps: int, search_dtype: str) -> Tensor:
+    """Backgrounds alone with an inert patch in the place of the object, (B, 3, H, W)."""
+    network = inputs.classifier if search_dtype == "network" else float64_copy(inputs.classifier)
+    scenes, start = (images.to(network.device, network.dtype) for images in (_scenes(inputs), inputs.images))
+    with copy_counted(network, inputs.classifier):
+        if network is not inputs.classifier:
+            with torch.no_grad():
+                check_float64(lambda: network(scenes))
+        return inert_patch(network, scenes, start, inputs.required_masks.to(network.device), steps).to(inputs.images)
+
+
 def _scenes(inputs: MetricInputs) -> Tensor:
     """Images without their objects, (B, 3, H, W).
 
     Raises:
         NotApplicable: there are none.
     """
-    if inputs.interventions is None or any("background" not in own.names for own in inputs.interventions):
+    versions = inputs.interventions
+    if versions is None or any("background" not in own.names for own in versions):
         raise NotApplicable("needs the images without their objects, which these data do not have")
-    return torch.stack([own("background") for own in inputs.interventions]).to(inputs.images)
+    return inputs.shared("backgrounds alone", lambda: torch.stack([own("background") for own in versions]).to(inputs.images))

@@ -10,7 +10,6 @@ from torch import Tensor
 
 from camdbench.core.precision import Precision
 from camdbench.models.devices import clock
-from camdbench.models.folding import are_functions_replaced
 
 if TYPE_CHECKING:
     from camdbench.models.classifier import Classifier
@@ -30,7 +29,11 @@ def in_bfloat16(precision: Precision, dtype: torch.dtype) -> bool:
     """
     if not torch.is_grad_enabled():
         return precision != "fp32"
-    return precision == "bf16-all" and dtype == torch.float32 and not are_functions_replaced()
+    if precision != "bf16-all" or dtype != torch.float32:
+        return False
+    from camdbench.models.folding import are_functions_replaced
+
+    return not are_functions_replaced()
 
 
 def bfloat16_time(classifier: Classifier, images: Tensor) -> float:

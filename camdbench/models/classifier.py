@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor, nn
@@ -16,18 +16,19 @@ from camdbench.core.precision import Precision, check_precision
 from camdbench.models import capture
 from camdbench.models.autocasting import in_bfloat16
 from camdbench.models.bare_network import bare_network
-from camdbench.models.facts_table import facts_as_html
 from camdbench.models.huggingface_layers import refuse_family
 from camdbench.models.module_tree import Tree, freeze, tree_of
 from camdbench.models.named_layers import find_layer, short_name, without_layer
 from camdbench.models.network_check import NetworkCheck, kept_checks
 from camdbench.models.network_facts import check_input_size, per_channel
 from camdbench.models.network_output import ReadOutput, split_output, tensor_of, to_logits
-from camdbench.models.optimisation import Optimisation
 from camdbench.models.pass_counts import PassCounts
 from camdbench.models.target_layers import default_layer
 from camdbench.models.tensor_layout import TensorLayout, find_layout
 from camdbench.models.weights_file import hash_weights
+
+if TYPE_CHECKING:
+    from camdbench.models.optimisation import Optimisation
 
 
 class Classifier(nn.Module):
@@ -118,6 +119,8 @@ class Classifier(nn.Module):
         return f"Classifier({self.name}: {kind}, layer {self.layer}, {self.input_size} px, {len(self.class_names) or 'no'} class names)"
 
     def _repr_html_(self) -> str:
+        from camdbench.models.facts_table import facts_as_html
+
         return facts_as_html(self)
 
     @property

@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 from camdbench.core.errors import NotApplicable
 from camdbench.models.huggingface_layers import family_of, stated_prefixes
-from camdbench.models.huggingface_zoo import quiet
 
 _NAME = "camdbench"
 _BLOCKS = {
@@ -107,6 +106,8 @@ def explicit_attention(network: Any, keep: Callable[[Tensor], Tensor]) -> Genera
     before = [(config, config._attn_implementation) for config in configs.values()]
     try:
         _keepers.update(dict.fromkeys(modules, keep))
+        from camdbench.models.huggingface_zoo import quiet
+
         with quiet():  # it notices sub-configurations without a module, such as the text side of CLIP
             network.set_attn_implementation(_NAME)
         yield

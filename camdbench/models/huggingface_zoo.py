@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from camdbench.core.errors import UsageError, first_line
 from camdbench.core.files import check_text
 from camdbench.core.foreign_code import offline
+from camdbench.core.model_names import ZERO_SHOT, folder_of, hf_place, hf_prefix, row_name
 from camdbench.models.image_processors import Preprocessing, read_processor
 
 if TYPE_CHECKING:
@@ -24,48 +25,7 @@ if TYPE_CHECKING:
 
     from camdbench.models.classifier import Classifier
 
-PREFIX = "hf/"
-ZERO_SHOT = "hf-zero-shot/"
-_RELATIVE = re.compile(rf"(?<![^,=])({PREFIX}|{ZERO_SHOT})(\.{{1,2}}(?:[/\\][^,@]*)?|~[^,@]*)")
 _ON_HUB = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
-
-
-def folder_of(name: str) -> Path | None:
-    """Folder of `hf/./FOLDER`, `hf/../FOLDER`, `hf/~/FOLDER` and `hf//FOLDER`; None for a name on the hub."""
-    rest = _rest(name) if name.startswith((PREFIX, ZERO_SHOT)) else ""
-    return Path(rest).expanduser() if rest.startswith((".", "/", "~")) or Path(rest).is_absolute() else None
-
-
-def with_absolute_folders(names: str, base: Path | None = None) -> str:
-    """Model names, comma-separated, in which relative folders of transformers are absolute; others as they are.
-
-    Args:
-        names: names, perhaps with aliases `NAME=`.
-        base: the folder to which they are relative; default: the current one.
-
-    >>> with_absolute_folders("resnet50,hf/microsoft/resnet-18,mine=hf/../net", Path("/data/here"))
-    'resnet50,hf/microsoft/resnet-18,mine=hf//data/net'
-    """
-    return _RELATIVE.sub(lambda found: found[1] + str(((base or Path()) / Path(found[2]).expanduser()).resolve()), names)
-
-
-def is_zero_shot(name: str) -> bool:
-    """Whether a name is that of a zero-shot classifier, which needs prompts."""
-    return name.startswith(ZERO_SHOT)
-
-
-def row_name(name: str) -> str:
-    """Name in rows: that of a folder of transformers without the folders that hold it; others as they are."""
-    folder, prefix = folder_of(name), _prefix(name)
-    return name if folder is None else f"{prefix}{folder.resolve().name}{'@random' if name.endswith('@random') else ''}"
-
-
-def _prefix(name: str) -> str:
-    return ZERO_SHOT if is_zero_shot(name) else PREFIX
-
-
-def _rest(name: str) -> str:
-    return name.removeprefix(_prefix(name)).removesuffix("@random")
 
 
 def check_name(name: str) -> None:
@@ -77,8 +37,8 @@ def check_name(name: str) -> None:
     if importlib.util.find_spec("transformers") is None:
         raise UsageError(f"model {name}: transformers is not installed; run: pip install 'camdbench[hf]'")
     folder = folder_of(name)
-    if folder is None and not _ON_HUB.fullmatch(_rest(name)):
-        prefix = _prefix(name)
+    if folder is None and not _ON_HUB.fullmatch(hf_place(name)):
+        prefix = hf_prefix(name)
         raise UsageError(f"model {name}: expected {prefix}ORG/NAME, {prefix}ORG/NAME@REVISION or {prefix}./FOLDER")
     if folder is not None and not folder.is_dir():
         raise UsageError(f"model {name}: no such folder; give one that save_pretrained wrote")
@@ -133,7 +93,7 @@ def load(kind: Any, name: str, *, download: bool, **options: Any) -> Any:
         UsageError: missing or damaged files.
     """
     folder = folder_of(name)
-    place, _, revision = _rest(name).partition("@")
+    place, _, revision = hf_place(name).partition("@")
     where = {"revision": revision} if revision and folder is None else {}
     local = folder is not None or not download
     try:
@@ -151,7 +111,7 @@ def revision_of(name: str) -> str | None:
     """Commit of a network in the hub's cache; None for a folder."""
     from huggingface_hub import constants, try_to_load_from_cache
 
-    place, _, revision = _rest(name).partition("@")
+    place, _, revision = hf_place(name).partition("@")
     file = None if folder_of(name) else try_to_load_from_cache(place, "config.json", constants.HF_HUB_CACHE, revision or None)
     return Path(file).parent.name if isinstance(file, str) else None
 
@@ -212,7 +172,7 @@ def _pretrained(name: str, *, download: bool) -> nn.Module:
     network, found = load(AutoModelForImageClassification, name, download=download, output_loading_info=True, dtype=torch.float32)
     if missing := sorted(found["missing_keys"]):
         fix = "give a network trained for classification"
-        fix += f", or {ZERO_SHOT}{_rest(name)} with --prompts" if getattr(network, "vision_model", None) is not None else ""
+        fix += f", or {ZERO_SHOT}{hf_place(name)} with --prompts" if getattr(network, "vision_model", None) is not None else ""
         raise UsageError(f"{name}: its weights lack {missing[0]} ({len(missing)} missing); {fix}")
     return network
 

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 from torch import nn
 
-from camdbench.models import shortcuts_net, timm_zoo, torchvision_zoo
-from camdbench.models.surgery import apply_surgery
+from camdbench.core.model_names import TIMM
+from camdbench.models import shortcuts_net
 from camdbench.models.zoo import check_network
 
 _SHORTCUTS = 96  # pixels
@@ -38,11 +38,19 @@ def build_network(name: str, classes: int, surgery: Mapping[str, Any] | None = N
     check_network(name)
     if name == "shortcuts":
         network = shortcuts_net.shortcuts_network(classes)
-    elif name.startswith(timm_zoo.PREFIX):
+    elif name.startswith(TIMM):
+        from camdbench.models import timm_zoo
+
         network = timm_zoo.fresh(name, classes)
     else:
+        from camdbench.models import torchvision_zoo
+
         network = torchvision_zoo.fresh(name, classes)
-    return network if surgery is None else apply_surgery(network, **surgery)
+    if surgery is None:
+        return network
+    from camdbench.models.surgery import apply_surgery
+
+    return apply_surgery(network, **surgery)
 
 
 def input_of(name: str) -> InputSpec:
@@ -54,8 +62,12 @@ def input_of(name: str) -> InputSpec:
     check_network(name)
     if name == "shortcuts":
         return InputSpec(shortcuts_net.MEAN, shortcuts_net.STD, _SHORTCUTS)
-    if name.startswith(timm_zoo.PREFIX):
+    if name.startswith(TIMM):
+        from camdbench.models import timm_zoo
+
         return InputSpec(*timm_zoo.input_of(name))
+    from camdbench.models import torchvision_zoo
+
     return InputSpec(torchvision_zoo.IMAGENET_MEAN, torchvision_zoo.IMAGENET_STD, torchvision_zoo.size_of(name))
 
 

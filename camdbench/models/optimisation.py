@@ -9,11 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from camdbench.core.network_options import Optimize
-from camdbench.models.folding import are_functions_replaced, is_watched
-from camdbench.models.logit_effect import LogitEffect
 
 if TYPE_CHECKING:
     from camdbench.models.classifier import Classifier
+    from camdbench.models.logit_effect import LogitEffect
 
 
 class Optimisation:
@@ -43,6 +42,12 @@ class Optimisation:
         return self.graph if self.graph is not None and self.graph.serves(inputs) else network
 
 
+def plain_of(classifier: Classifier) -> Classifier:
+    """The classifier that an optimised one was made from; any other one itself."""
+    about = classifier.optimisation
+    return classifier if about is None or about.plain is None else about.plain
+
+
 class CompiledGraph:
     """A network as a compiled graph, for passes without gradients into which nothing looks.
 
@@ -62,6 +67,8 @@ class CompiledGraph:
 
     def serves(self, inputs: Tensor) -> bool:
         """Whether a pass of these inputs has no gradients, no hooks, no autocast, and the weights of the graph."""
+        from camdbench.models.folding import are_functions_replaced, is_watched
+
         if torch.is_grad_enabled() or are_functions_replaced() or torch.is_autocast_enabled(inputs.device.type):
             return False
         return _place(inputs) == self._place and self._version == self._stamp() and not any(map(is_watched, self._modules))

@@ -69,12 +69,6 @@ def optimised(classifier: Classifier, optimize: Optimize = "fold", *, image_size
     return copy
 
 
-def plain_of(classifier: Classifier) -> Classifier:
-    """The classifier that an optimised one was made from; any other one itself."""
-    about = classifier.optimisation
-    return classifier if about is None or about.plain is None else about.plain
-
-
 def _attempt(what: str, kind: Optimize, classifier: Classifier, run: Callable[[], T]) -> T:
     """The result of `run`.
 

@@ -10,12 +10,12 @@ from typing import Any
 from torch import nn
 
 from camdbench.core.errors import UsageError
+from camdbench.core.model_names import HF, is_zero_shot, with_absolute_folders
 from camdbench.core.network_options import BatchMates, Output
 from camdbench.core.precision import check_precision
 from camdbench.core.references import Given, call_given, check_name, check_names, has_reference, name_of, read_given
 from camdbench.models.classifier import Classifier
 from camdbench.models.devices import pick_device
-from camdbench.models.huggingface_zoo import is_zero_shot, with_absolute_folders
 from camdbench.models.network_check import check_network
 from camdbench.models.network_output import ReadOutput
 from camdbench.models.zoo import load_classifier, model_names
@@ -169,11 +169,11 @@ def _of_processor(network: nn.Module) -> dict[str, Any]:
     folder = Path(str(getattr(network, "name_or_path", "") or "\0"))
     if not type(network).__module__.startswith("transformers.") or not (folder / "preprocessor_config.json").is_file():
         return {}
-    from camdbench.models.huggingface_zoo import PREFIX, load_processor, quiet
+    from camdbench.models.huggingface_zoo import load_processor, quiet
 
     try:
         with quiet():
-            found = load_processor(f"{PREFIX}{folder.resolve()}", network.config, download=False)
+            found = load_processor(f"{HF}{folder.resolve()}", network.config, download=False)
     except UsageError:  # an unknown kind of processor: mean and std must be given
         return {}
     stated = {"mean": found.mean, "std": found.std, "input_size": found.size}

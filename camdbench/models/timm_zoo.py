@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from camdbench.core.errors import UsageError, unknown
 from camdbench.core.imagenet_classes import imagenet_classes
+from camdbench.core.model_names import TIMM
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from camdbench.models.classifier import Classifier
 
-PREFIX = "timm/"
 _BUILDER = re.compile(r"^@register_model\n(?:@.*\n)*def (\w+)\(", re.MULTILINE)
 
 
@@ -27,7 +27,7 @@ def names() -> tuple[str, ...]:
     if spec is None or spec.origin is None:
         return ()
     files = Path(spec.origin).parent.joinpath("models").glob("[!_]*.py")
-    return tuple(sorted(PREFIX + name for file in files for name in _BUILDER.findall(file.read_text(encoding="utf-8"))))
+    return tuple(sorted(TIMM + name for file in files for name in _BUILDER.findall(file.read_text(encoding="utf-8"))))
 
 
 def check_name(base: str) -> None:
@@ -61,9 +61,9 @@ def build(base: str, tag: str | None, weights: Path | None, *, download: bool, *
     """
     from camdbench.models.classifier import Classifier
 
-    name, _, own_tag = base.removeprefix(PREFIX).partition(".")
+    name, _, own_tag = base.removeprefix(TIMM).partition(".")
     if own_tag and tag is not None:
-        raise UsageError(f"model {base}@{tag}: two weights; use {PREFIX}{name}@{tag}")
+        raise UsageError(f"model {base}@{tag}: two weights; use {TIMM}{name}@{tag}")
     tag = tag or own_tag or None
     if weights is not None and tag is not None:
         raise UsageError(f"{base}@{tag} and --weights {weights} both name weights; give one of them")
@@ -71,7 +71,7 @@ def build(base: str, tag: str | None, weights: Path | None, *, download: bool, *
     state, label = _state(name, tag, weights, config, download=download)
     count = _classes_of(state, config)
     if not count:
-        raise UsageError(f"model {PREFIX}{name}: timm has it as a feature extractor without classes; give --weights of a classifier")
+        raise UsageError(f"model {TIMM}{name}: timm has it as a feature extractor without classes; give --weights of a classifier")
     mean = overrides["mean"] if overrides.get("mean") is not None else tuple(config.mean)
     std = overrides["std"] if overrides.get("std") is not None else tuple(config.std)
     network, size = _network(name, tag, state, count), int(config.input_size[-1])
@@ -83,12 +83,12 @@ def fresh(base: str, classes: int) -> nn.Module:
     """Untrained network of timm, drawn from torch's global generator; `base` is `timm/NAME`."""
     import timm
 
-    return timm.create_model(base.removeprefix(PREFIX), pretrained=False, num_classes=classes)
+    return timm.create_model(base.removeprefix(TIMM), pretrained=False, num_classes=classes)
 
 
 def input_of(base: str) -> tuple[tuple[float, ...], tuple[float, ...], int]:
     """Mean, std and image side of timm's default weights of `timm/NAME`."""
-    config = _config(base.removeprefix(PREFIX), None)
+    config = _config(base.removeprefix(TIMM), None)
     return tuple(config.mean), tuple(config.std), int(config.input_size[-1])
 
 
@@ -98,7 +98,7 @@ def _config(name: str, tag: str | None) -> Any:
 
     tags = [item.partition(".")[2] for item in timm.list_pretrained(f"{name}.*") if item.partition(".")[0] == name]
     if tag is not None and tag != "random" and tag not in tags:
-        raise unknown("weights", tag, [*tags, "random"], of=f"{PREFIX}{name}")
+        raise unknown("weights", tag, [*tags, "random"], of=f"{TIMM}{name}")
     full = name if tag in (None, "random") else f"{name}.{tag}"
     return timm.get_pretrained_cfg(full, allow_unregistered=False)
 
@@ -108,12 +108,12 @@ def _state(name: str, tag: str | None, weights: Path | None, config: Any, *, dow
     from camdbench.models.weights_file import read_state
 
     if weights is not None:
-        return read_state(weights), f"{PREFIX}{name}@{weights.name}"
+        return read_state(weights), f"{TIMM}{name}@{weights.name}"
     if tag == "random":
-        return None, f"{PREFIX}{name}@random"
+        return None, f"{TIMM}{name}@random"
     if not config.has_weights:
-        raise UsageError(f"model {PREFIX}{name}: timm has no weights; give --weights FILE or use {PREFIX}{name}@random")
-    label = f"{PREFIX}{name}@{config.tag}"
+        raise UsageError(f"model {TIMM}{name}: timm has no weights; give --weights FILE or use {TIMM}{name}@random")
+    label = f"{TIMM}{name}@{config.tag}"
     if download:
         import timm
 
@@ -121,8 +121,8 @@ def _state(name: str, tag: str | None, weights: Path | None, config: Any, *, dow
     file = _cached_file(f"{config.hf_hub_id}{name}.{config.tag}" if str(config.hf_hub_id).endswith("/") else config.hf_hub_id)
     if file is None:
         raise UsageError(
-            f"weights {config.tag} of {PREFIX}{name} are not on this machine: give --download, --weights FILE "
-            f"(a state dict, .safetensors or .pth), or {PREFIX}{name}@random"
+            f"weights {config.tag} of {TIMM}{name} are not on this machine: give --download, --weights FILE "
+            f"(a state dict, .safetensors or .pth), or {TIMM}{name}@random"
         )
     return read_state(file), label
 
@@ -144,12 +144,12 @@ def _network(name: str, tag: str | None, state: dict[str, Tensor] | None, classe
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        network = fresh(PREFIX + name, classes)
+        network = fresh(TIMM + name, classes)
         if state is None:
             wake_head(network)
             return network
         try:
-            load_state(network, state, PREFIX + name)
+            load_state(network, state, TIMM + name)
         except UsageError:
             converted = _convert(name, tag, state, classes)
             if converted is None:

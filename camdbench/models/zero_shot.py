@@ -10,19 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from camdbench.core.errors import UsageError
+from camdbench.core.model_names import HF, ZERO_SHOT, row_name
 from camdbench.models.classifier import Classifier
-from camdbench.models.huggingface_zoo import (
-    PREFIX,
-    ZERO_SHOT,
-    build_random,
-    check_name,
-    load,
-    load_config,
-    load_processor,
-    quiet,
-    revision_of,
-    row_name,
-)
+from camdbench.models.huggingface_zoo import build_random, check_name, load, load_config, load_processor, quiet, revision_of
 from camdbench.models.image_processors import Preprocessing, read_processor
 from camdbench.models.prompts import TEMPLATES, Prompts, check_prompts, read_prompts
 
@@ -66,7 +56,7 @@ def zero_shot(
             raise UsageError("zero_shot: a network object needs its tokenizer; add tokenizer=")
         found = _usual(kind, cast("Any", model).config.vision_config)
         return _classifier(model, _embed(model, tokenizer, prompts, kind), found, prompts.classes, name or f"{kind}-zero-shot", mean, std)
-    place = ZERO_SHOT + model.removeprefix(PREFIX) if model.startswith(PREFIX) else model
+    place = ZERO_SHOT + model.removeprefix(HF) if model.startswith(HF) else model
     return _of_name(place, prompts, name or row_name(model), mean, std, download=download)
 
 

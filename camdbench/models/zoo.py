@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from camdbench.core.errors import UsageError, unknown
+from camdbench.core.model_names import HF, TIMM, ZERO_SHOT, is_zero_shot
 from camdbench.core.network_options import BatchMates, Output, check_choice
 from camdbench.core.precision import check_precision
 from camdbench.core.references import check_name, is_reference, read_given, split_alias
 from camdbench.core.registries import models
-from camdbench.models import huggingface_zoo, timm_zoo, torchvision_zoo
-from camdbench.models.prompts import read_prompts
 
 if TYPE_CHECKING:
     from camdbench.models.classifier import Classifier
@@ -21,6 +20,8 @@ if TYPE_CHECKING:
 
 def model_names() -> list[str]:
     """Names of all models, the registered first; imports neither torch nor timm."""
+    from camdbench.models import timm_zoo, torchvision_zoo
+
     return [*models.names(), *torchvision_zoo.names(), *timm_zoo.names()]
 
 
@@ -40,16 +41,23 @@ def check_model(name: str, *, weights: str | Path | None = None, prompts: str | 
     elif _is_path(name):
         if not Path(name).is_file():
             raise UsageError(f"model {name}: no such checkpoint")
-    elif name.startswith((huggingface_zoo.PREFIX, huggingface_zoo.ZERO_SHOT)):
+    elif name.startswith((HF, ZERO_SHOT)):
+        from camdbench.models import huggingface_zoo
+
         if weights is not None:
             raise UsageError(f"--weights {weights}: {name} has its own weights; omit --weights")
         huggingface_zoo.check_name(name)
-    elif base.startswith(timm_zoo.PREFIX):
+    elif base.startswith(TIMM):
+        from camdbench.models import timm_zoo
+
         timm_zoo.check_name(base)
     elif base in models:
         _check_packages(base)
-    elif base not in torchvision_zoo.names():
-        raise unknown("model", base, model_names(), more="(see: camdbench list models)")
+    else:
+        from camdbench.models import torchvision_zoo
+
+        if base not in torchvision_zoo.names():
+            raise unknown("model", base, model_names(), more="(see: camdbench list models)")
 
 
 def check_network(name: str) -> None:
@@ -59,11 +67,15 @@ def check_network(name: str) -> None:
         UsageError: unknown architecture, or a name of weights.
     """
     plain = name.partition("@")[0]
-    if name.startswith(timm_zoo.PREFIX):
-        plain = plain.partition(".")[0]
-        timm_zoo.check_name(plain)
-    elif plain not in ("shortcuts", *torchvision_zoo.names()):
-        raise unknown("network", plain, ["shortcuts", *torchvision_zoo.names(), *timm_zoo.names()], more="(see: camdbench list models)")
+    if plain != "shortcuts":
+        from camdbench.models import timm_zoo, torchvision_zoo
+
+        if name.startswith(TIMM):
+            plain = plain.partition(".")[0]
+            timm_zoo.check_name(plain)
+        elif plain not in torchvision_zoo.names():
+            known = ["shortcuts", *torchvision_zoo.names(), *timm_zoo.names()]
+            raise unknown("network", plain, known, more="(see: camdbench list models)")
     if plain != name:
         raise UsageError(f"network {name!r} names weights; use network: {plain} and init: {name}")
 
@@ -118,7 +130,9 @@ def load_classifier(
         output = batch_mates = None
     elif _is_path(name):
         classifier = load_checkpoint(Path(name), name=Path(name).stem)
-    elif name.startswith(huggingface_zoo.PREFIX):
+    elif name.startswith(HF):
+        from camdbench.models import huggingface_zoo
+
         classifier = huggingface_zoo.build(name, download=download, **given)
     elif prompts is not None:
         from camdbench.models.zero_shot import build as build_zero_shot
@@ -129,8 +143,10 @@ def load_classifier(
             raise UsageError(f"model {base} carries its own weights; name a model of torchvision or timm for @ or --weights")
         classifier: Classifier = models.call(base)
     else:
+        from camdbench.models import timm_zoo, torchvision_zoo
+
         file = None if weights is None else Path(weights)
-        library = timm_zoo if base.startswith(timm_zoo.PREFIX) else torchvision_zoo
+        library = timm_zoo if base.startswith(TIMM) else torchvision_zoo
         classifier = library.build(base, tag or None, file, download=download, **given)
     if base in models or _is_path(name):
         classifier = _override_layer(classifier, given)
@@ -157,14 +173,14 @@ def load_untrained(name: str) -> Classifier:
     Raises:
         UsageError: unknown name.
     """
-    if name.startswith(huggingface_zoo.PREFIX):
+    if name.startswith(HF):
         return load_classifier(name if name.endswith("@random") else f"{name}@random", device="cpu")
-    if huggingface_zoo.is_zero_shot(name):
+    if is_zero_shot(name):
         from camdbench.models.zero_shot import build_untrained
 
         return build_untrained(name)
     known = "@" in name or _is_path(name) or name in models
-    name = name.partition(".")[0] if name.startswith(timm_zoo.PREFIX) and not known else name
+    name = name.partition(".")[0] if name.startswith(TIMM) and not known else name
     return load_classifier(name if known else f"{name}@random", device="cpu")
 
 
@@ -181,12 +197,14 @@ def to_classifier(model: Any) -> Classifier:
 
 def _check_prompts(name: str, prompts: str | Path | None) -> None:
     """Check that a zero-shot model has a readable file of class names, and no other model one."""
-    zero_shot = huggingface_zoo.is_zero_shot(name)
+    zero_shot = is_zero_shot(name)
     if zero_shot and prompts is None:
         raise UsageError(f"model {name}: needs the names of its classes; add --prompts FILE with one name per line")
     if prompts is not None and not zero_shot:
         raise UsageError(f"--prompts = {prompts}: the classes of {name} are fixed; omit it, or name a model hf-zero-shot/NAME")
     if prompts is not None:
+        from camdbench.models.prompts import read_prompts
+
         read_prompts(prompts)
 
 

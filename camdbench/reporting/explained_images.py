@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from camdbench.core.errors import UsageError
-from camdbench.core.objective_names import explained_by
+from camdbench.core.objective_names import explained_by, scored_objective
 from camdbench.core.registries import parse_explainers, parse_metrics
 from camdbench.core.written_files import make_folder, write_whole
 from camdbench.datasets.geometry import choose_preprocess, geometry_of
@@ -21,7 +21,7 @@ from camdbench.explainers.common.explain import explain
 from camdbench.explainers.common.explanation import Explanation
 from camdbench.explainers.common.own_explainers import own_explainers
 from camdbench.explainers.common.own_objectives import read_objective
-from camdbench.explainers.common.scored_objectives import classifier_of, scored_objective
+from camdbench.explainers.common.scored_objectives import classifier_of
 from camdbench.functional.map_overlay import COLOURS, check_colours
 from camdbench.functional.objectives import Objective
 from camdbench.metrics.common.own_metrics import own_metrics

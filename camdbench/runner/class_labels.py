@@ -7,9 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from camdbench.core.errors import CamdbenchWarning, UsageError
-from camdbench.core.imagenet_classes import imagenet_positions
-from camdbench.datasets.class_order import order_by_names
-from camdbench.datasets.folder_layout import read_lines
 from camdbench.models.classifier import Classifier
 from camdbench.models.network_check import check_network
 from camdbench.runner.resources import Resources
@@ -35,6 +32,8 @@ def meet_classes(resources: Resources) -> None:
         for name in asked.models if stated is None else ():
             _warn_of_positions(resources, resources.classifier(name))
         return
+    from camdbench.datasets.folder_layout import read_lines
+
     names = resources.opened.classes if stated == "names" else stated if isinstance(stated, tuple) else read_lines(Path(str(stated)))
     orders = {name: _order(resources, resources.classifier(name), names, by_name=stated == "names") for name in asked.models}
     first, *others = orders
@@ -58,6 +57,8 @@ def _refuse_unlabelled(resources: Resources) -> None:
 
 def _order(resources: Resources, classifier: Classifier, names: Sequence[str], *, by_name: bool) -> Order | None:
     """Index in a model of each class of the data, and the model's class names; None for positions."""
+    from camdbench.datasets.class_order import order_by_names
+
     data, network = tuple(resources.opened.classes), classifier.class_names
     required = resources.checked_request.target_rule == "label"
     what = f"data set {resources.checked_request.dataset} and model {classifier.name}"
@@ -89,6 +90,8 @@ def _warn_of_positions(resources: Resources, classifier: Classifier) -> None:
         return
     count = check_network(classifier, resources.image_size).classes
     if len(classes) < count and classifier.class_names[: len(classes)] != tuple(classes):
+        from camdbench.core.imagenet_classes import imagenet_positions
+
         known = imagenet_positions()
         fix = "if the classes differ, list the model's classes in order in classes.txt, or choose --target predicted"
         if count == len(known) and set(classes) <= set(known):

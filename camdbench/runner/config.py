@@ -8,17 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from camdbench.core.errors import UsageError
+from camdbench.core.model_names import is_zero_shot
 from camdbench.core.network_options import BatchMates, Optimize, Output
 from camdbench.core.objective_names import OBJECTIVE_HELP, explained_by, is_objective_name
+from camdbench.core.option_types import SaveMaps
 from camdbench.core.precision import Precision
-from camdbench.core.registries import (
-    NO_EXPLAINER,
-    dataset_facts,
-    explainers,
-    has_model_scope,
-    parse_explainers,
-    parse_metrics,
-)
+from camdbench.core.registries import NO_EXPLAINER, dataset_facts, explainers, has_model_scope, parse_explainers, parse_metrics
 from camdbench.core.settings import Setting, named_file, numbers
 from camdbench.core.spec import Spec, parse_spec
 from camdbench.runner.request_checks import check_explainers, check_needs, check_not_read, check_objective, parse_map_name
@@ -34,7 +29,6 @@ SCORE_OPTIONS = (
 )
 
 Specs = str | Sequence[str]
-SaveMaps = Literal["none", "view", "raw"]
 File = str | Path
 Numbers = float | tuple[float, ...]
 
@@ -255,7 +249,6 @@ def _check_models(config: RunConfig, resources: Resources | None) -> tuple[RunCo
     Raises:
         UsageError: unknown or repeated name, or an incompatible option.
     """
-    from camdbench.models.huggingface_zoo import is_zero_shot
     from camdbench.models.zoo import check_model
 
     own = {} if resources is None else resources.models

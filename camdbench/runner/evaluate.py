@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from camdbench.core.errors import UsageError, unknown
+from camdbench.core.objective_names import scored_objective
 from camdbench.core.registries import metrics as registry
 from camdbench.core.registries import parse_metrics, protocol_of
 from camdbench.core.settings import make_config
@@ -18,7 +19,7 @@ from camdbench.datasets.containers import to_planes
 from camdbench.datasets.in_memory import InMemoryDataset, make_batch
 from camdbench.datasets.samples import Batch
 from camdbench.explainers.common.own_objectives import read_objective
-from camdbench.explainers.common.scored_objectives import classifier_of, scored_objective
+from camdbench.explainers.common.scored_objectives import classifier_of
 from camdbench.functional.normalise import Normalisation
 from camdbench.functional.targets import check_classes
 from camdbench.metrics.common.own_metrics import own_metrics

@@ -14,10 +14,9 @@ from uuid import uuid4
 
 from camdbench.core import provenance
 from camdbench.core.errors import UsageError
-from camdbench.runner.own_files import own_files
+from camdbench.core.written_files import write_file
 from camdbench.runner.prepare import Run
-from camdbench.runner.resolved import resolved
-from camdbench.runner.run_files import write_file
+from camdbench.runner.resolved import own_files, resolved
 
 _SECONDS = 10.0  # in which a file of another host is seen, as network file systems keep listings for a while
 

@@ -19,7 +19,7 @@ from uuid import uuid4
 
 from camdbench.core.errors import CamdbenchError, CamdbenchWarning
 from camdbench.core.files import reading
-from camdbench.runner.run_files import write_file
+from camdbench.core.written_files import write_file
 from camdbench.tables.part_files import CHUNK, CHUNKS, FIXES, PartFile, chunks_of, counted, drop_seen, folders, is_gone, parquet_names
 
 if TYPE_CHECKING:

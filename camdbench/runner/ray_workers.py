@@ -11,20 +11,99 @@ from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from typing import Any, NoReturn
+from functools import partial
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import torch
 
-from camdbench.core.errors import CamdbenchError, CamdbenchWarning
-from camdbench.runner.host_check import Terms
-from camdbench.runner.prepare import Unit
+from camdbench.core.errors import CamdbenchError, CamdbenchWarning, UsageError, first_line
+from camdbench.core.registry import PLUGINS, load_plugin
+from camdbench.models.devices import pick_device
+from camdbench.runner.door import hold, own_entries, own_references
+from camdbench.runner.host_check import Terms, agreed
+from camdbench.runner.prepare import Run, Unit
+from camdbench.runner.ray_cluster import check_room, joined, room
+from camdbench.runner.resources import Resources
 from camdbench.runner.worker import UnitSummary, Worker
+
+if TYPE_CHECKING:
+    from camdbench.runner.config import Request
 
 ATTEMPTS = 4  # workers that a unit may cost
 _TOGETHER = 30.0  # seconds that the first worker waits for the others, so that a host that does not fit is seen before work begins
 _PAUSE = 10.0  # seconds between looks at a cluster in which nothing happens
 _SILENCE, _PATIENCE = 30.0, 600.0  # seconds without any worker until a warning, and until the run ends
+_FIX = "give FILE.py:NAME, or use --executor local"
 _KEPT = "finished parts are kept, run the same command again"
+
+
+@contextmanager
+def on_cluster(request: Request, resources: Resources | None = None) -> Generator[Callable[[Run, Sequence[Unit]], Generator[UnitSummary]]]:
+    """Join a Ray cluster and yield what computes units on it.
+
+    Raises:
+        UsageError: workers cannot have an object of the run; Ray is not installed; its cluster does not answer or is too small.
+    """
+    _check_objects(request, resources)
+    device, threads = pick_device(request.config.device), torch.get_num_threads()
+    if ":" in str(device):
+        raise UsageError(f"--device = {device}: --executor ray gives each worker one GPU; use --device {device.type}")
+    needs: dict[str, float] = {"GPU": 1} if device.type == "cuda" else {"CPU": threads}
+    with joined() as cluster:
+        check_room(cluster, needs)
+        yield partial(_compute, cluster, needs)
+
+
+def _compute(cluster: Any, needs: dict[str, float], run: Run, units: Sequence[Unit]) -> Generator[UnitSummary]:
+    """Compute the units on a Ray cluster; yield each when it is finished.
+
+    Args:
+        cluster: the module `ray`, connected.
+        needs: what a worker takes: one GPU, or as many cores as torch has threads here.
+        run: its directory must be on a file system that all hosts share.
+        units: the units.
+
+    Raises:
+        UsageError: an object of the run cannot be pickled, or a host has other versions, files, data or another run directory.
+        CamdbenchError: the workers of a unit die.
+    """
+    assert run.directory is not None
+    own = own_references(run.request.explainers, run.request.metrics)
+    arguments = run.resources.with_absolute_paths(), run.directory.with_absolute_paths(), tuple(PLUGINS), own
+    content = cluster.put(_pickled(arguments, "an object of the run", cluster.cloudpickle.dumps))
+    options = {"num_gpus": needs["GPU"]} if "GPU" in needs else {"num_cpus": needs["CPU"]}
+    threads = int(needs["CPU"]) if "CPU" in needs else None
+    remote = cluster.remote(**options)(RemoteWorker)
+    with agreed(run) as terms:
+        pool = Pool(cluster, terms, lambda: remote.remote(terms, content, threads), lambda: room(cluster, needs))
+        yield from pool.compute(units)
+
+
+def _check_objects(request: Request, resources: Resources | None) -> None:
+    """Check that workers in other processes can have the objects of a run.
+
+    Raises:
+        UsageError: a function has no file, or an object cannot be pickled.
+    """
+    for kind, spec, own in own_entries(request.explainers, request.metrics):
+        if not own.place:
+            raise UsageError(f"--executor ray: {kind} {spec.name} is an object of this session, which workers cannot load; {_FIX}")
+    given = resources or Resources()
+    if given.objective is not None and not given.objective_place:
+        raise UsageError(
+            f"--executor ray: objective {given.objective.name} is an object of this session, which workers cannot load; {_FIX}"
+        )
+    objects = {f"model {name}": own for name, own in given.models.items() if name not in given.places}
+    objects |= {} if given.dataset is None else {f"dataset {given.dataset_name}": given.dataset}
+    for what, own in objects.items():
+        _pickled(own, what, pickle.dumps)
+
+
+def _pickled(thing: object, what: str, dumps: Callable[[object], bytes]) -> bytes:
+    try:
+        return dumps(thing)
+    except Exception as error:  # pickling raises errors of any class
+        raise UsageError(f"--executor ray: {what} cannot be pickled ({first_line(error)}); {_FIX}") from None
 
 
 class RemoteWorker:
@@ -32,7 +111,8 @@ class RemoteWorker:
 
     Args:
         terms: what its host must have in common with the one that started the run.
-        arguments: pickled arguments of `Worker`, read only after the check, as another version may not understand them.
+        arguments: pickled resources, run directory, plug-ins and references of own explainers and metrics, read only after the check,
+            as another version may not understand them.
         threads: threads of torch; None leaves their number to the host.
     """
 
@@ -51,7 +131,11 @@ class RemoteWorker:
             torch.set_num_threads(self._threads)
         reply = self._terms.meet()
         with _naming_host():
-            self._worker = Worker(*pickle.loads(self._arguments))  # noqa: S301 - of the process that started the run
+            resources, directory, plugins, own = pickle.loads(self._arguments)  # noqa: S301 - of the process that started the run
+            for plugin in plugins:
+                load_plugin(plugin)
+            hold(own)
+            self._worker = Worker(resources, directory)
             self._arguments = b""  # data in memory are there once
             self._terms.check_images(self._worker.resources.images.ids)
         return reply

@@ -15,9 +15,7 @@ from camdbench.core.registries import datasets, explainers, is_control, metrics,
 from camdbench.core.registries import models as registered_models
 from camdbench.core.settings import fields_of
 from camdbench.core.spec import Spec
-from camdbench.explainers.common.own_explainers import own_record
 from camdbench.explainers.common.own_objectives import code_of_objective
-from camdbench.metrics.common.second_network import load_second
 from camdbench.models.classifier import Classifier
 from camdbench.models.huggingface_attention import attention_note
 from camdbench.models.network_check import Look
@@ -57,7 +55,7 @@ def make_record(request: Request, resources: Resources, models: Models, few: Map
                 "paper": explainers.get(spec.name).facts.paper if spec.name in explainers else "",
                 "control": spec.name in explainers and is_control(spec),
                 "layers": {facts["name"]: facts["layers"].get(str(spec)) for facts in models.values()},
-                **own_record(spec),
+                **_explainer_of_a_user(spec),
             }
             for spec in request.explainers
         },
@@ -65,6 +63,15 @@ def make_record(request: Request, resources: Resources, models: Models, few: Map
         ids=list(dataset.ids),
         chunk_size=chunk_size,
     )
+
+
+def _explainer_of_a_user(spec: Spec) -> dict[str, Any]:
+    """Facts of an explainer of a user or a plug-in that its saved maps need; empty for those of camdbench."""
+    if spec.name not in explainers or explainers.is_built_in(spec.name):
+        return {}
+    from camdbench.explainers.common.own_explainers import own_record
+
+    return own_record(spec)
 
 
 def _filter(resources: Resources) -> dict[str, Any]:
@@ -139,14 +146,17 @@ def _plugins(request: Request, networks: Mapping[str, Classifier]) -> dict[str, 
     asked += [(metrics, spec.name) for spec in request.metrics]
     asked += [(datasets, part.name) for part in request.dataset.walk() if part.name in datasets]
     found = {f"{registry.kind} {name}": registry.plugin_hash(name, networks) for registry, name in asked}
-    found |= {f"network {name}": load_second(name).weights_hash() for name in _second_networks(request)}
-    return {name: code for name, code in found.items() if code is not None}
+    return {name: code for name, code in found.items() if code is not None} | _second_networks(request)
 
 
-def _second_networks(request: Request) -> list[str]:
-    """Names of networks that metrics read beside the explained one."""
+def _second_networks(request: Request) -> dict[str, str]:
+    """Hashes of the weights of networks that metrics read beside the explained one, by name: `network resnet50`."""
     options = [metrics.get(spec.name).arguments(spec) for spec in request.metrics if metrics.is_built_in(spec.name)]
-    return sorted({str(own["network"]) for own in options if own.get("network")})
+    if not (names := sorted({str(own["network"]) for own in options if own.get("network")})):
+        return {}
+    from camdbench.metrics.common.second_network import load_second
+
+    return {f"network {name}": load_second(name).weights_hash() for name in names}
 
 
 def _code_of_objective(resources: Resources) -> dict[str, str]:

@@ -11,35 +11,29 @@ from typing import TYPE_CHECKING, Any, cast
 from torch import Tensor
 
 from camdbench.core.errors import CamdbenchError, UsageError
-from camdbench.core.objective_names import is_objective_name
+from camdbench.core.model_names import is_zero_shot, with_absolute_folders
+from camdbench.core.objective_names import is_objective_name, scored_objective
 from camdbench.core.registries import dataset_facts
 from camdbench.core.spec import Spec
-from camdbench.datasets.class_order import InNetworkOrder
-from camdbench.datasets.geometry import choose_preprocess
 from camdbench.datasets.loading import default_workers, first_readable
-from camdbench.datasets.on_disk import OnDisk
 from camdbench.datasets.open_dataset import is_path, open_dataset
-from camdbench.datasets.own.of_model import OfModel
-from camdbench.datasets.own_data import to_dataset
 from camdbench.datasets.samples import Dataset
 from camdbench.datasets.subsets import select_images
 from camdbench.explainers.common.own_objectives import read_objective
 from camdbench.explainers.common.saliency import saliency
-from camdbench.explainers.common.scored_objectives import classifier_of, scored_objective
 from camdbench.functional.objectives import LOGIT, Objective
 from camdbench.models.classifier import Classifier
 from camdbench.models.devices import pick_device
-from camdbench.models.huggingface_zoo import is_zero_shot, with_absolute_folders
-from camdbench.models.optimised import plain_of
+from camdbench.models.optimisation import plain_of
 from camdbench.models.zoo import load_classifier
-from camdbench.runner.joint_maps import JointMaps
-from camdbench.runner.map_files import MapsLike
 from camdbench.runner.reference_images import ReferenceImages
-from camdbench.runner.saved_maps import FileMaps, MapSource, RunMaps
+from camdbench.runner.saved_maps import FileMaps, JointMaps, MapSource, RunMaps
 from camdbench.runner.working_models import WorkingModels
 
 if TYPE_CHECKING:
+    from camdbench.datasets.own.of_model import OfModel
     from camdbench.runner.config import Request
+    from camdbench.runner.map_files import MapsLike
 
 _OF_MODELS = ("weights", "layer", "mean", "std", "precision", "download", "output", "batch_mates")  # options of `load_classifier`
 OF_OWN_MODELS = ("mean", "std", "layer", "output", "batch_mates", "prompts")  # options of own models that are no finished classifiers
@@ -73,7 +67,7 @@ class Resources:
     maps: str | Path | None = None
     map_normalisation: str | None = None
     map_source: MapSource | None = None
-    joint: Mapping[str, MapsLike] = field(default_factory=dict[str, MapsLike])
+    joint: Mapping[str, MapsLike] = field(default_factory=dict[str, Any])
     request: Request | None = None
     place: Request | None = None
     class_order: tuple[tuple[int, ...], tuple[str, ...]] | None = None
@@ -87,7 +81,10 @@ class Resources:
     _scored: dict[str, Classifier] = field(default_factory=dict[str, Classifier], init=False, repr=False)  # made for the objective
 
     def __post_init__(self) -> None:
-        self.dataset = None if self.dataset is None else to_dataset(self.dataset)
+        if self.dataset is not None:
+            from camdbench.datasets.own_data import to_dataset
+
+            self.dataset = to_dataset(self.dataset)
 
     def bind(self, request: Request) -> Resources:
         """Return the resources for a request."""
@@ -131,9 +128,16 @@ class Resources:
     def workers(self) -> int:
         """Number of processes that load images."""
         given = self.checked_request.config.workers
-        own = self.dataset is not None and isinstance(self.opened, OnDisk)
-        on_disk = own or (self.dataset is None and dataset_facts(self.checked_request.dataset).on_disk)
-        return default_workers(len(self.images.ids), on_disk=on_disk) if given is None else given
+        return default_workers(len(self.images.ids), on_disk=self._is_on_disk) if given is None else given
+
+    @property
+    def _is_on_disk(self) -> bool:
+        """Whether images are files that are read one by one."""
+        if self.dataset is None:
+            return dataset_facts(self.checked_request.dataset).on_disk
+        from camdbench.datasets.on_disk import OnDisk
+
+        return isinstance(self.opened, OnDisk)
 
     @property
     def dataset_name(self) -> str:
@@ -143,6 +147,8 @@ class Resources:
     @property
     def annotations(self) -> tuple[str, ...]:
         """Annotations of a data set object: those of its first readable image."""
+        from camdbench.datasets.own.of_model import OfModel
+
         if isinstance(self.dataset, OfModel):
             return self.dataset.annotations
         sample = first_readable(cast("Dataset", self.dataset))
@@ -153,15 +159,19 @@ class Resources:
     @cached_property
     def all_images(self) -> Dataset:
         """The whole data set, with class indices of the models."""
-        return self.opened if self.class_order is None else InNetworkOrder(self.opened, *self.class_order)
+        if self.class_order is None:
+            return self.opened
+        from camdbench.datasets.class_order import InNetworkOrder
+
+        return InNetworkOrder(self.opened, *self.class_order)
 
     @cached_property
     def opened(self) -> Dataset:
         """The whole data set, with its own class indices."""
-        if isinstance(self.dataset, OfModel):
-            return self.dataset.open(self._models_preprocess())
         if self.dataset is not None:
-            return self.dataset
+            from camdbench.datasets.own.of_model import OfModel
+
+            return self.dataset.open(self._models_preprocess()) if isinstance(self.dataset, OfModel) else self.dataset
         config, spec = self._place.config, self._preprocessed(self._place.dataset)
         load = partial(load_classifier, device=self.device, download=config.download)
         return open_dataset(spec, self._place.split, config.data_root, download=config.download, load=load)
@@ -183,6 +193,8 @@ class Resources:
         Raises:
             UsageError: a model has none, or two differ.
         """
+        from camdbench.datasets.geometry import choose_preprocess
+
         found = {name: choose_preprocess("model", self.classifier(name).preprocess, name) for name in self.checked_request.models}
         if len(set(found.values())) > 1:
             listed = "; ".join(f"{name} {own}" for name, own in found.items())
@@ -233,10 +245,8 @@ class Resources:
 
     @cached_property
     def _run_source(self) -> MapSource:
-        if self.map_source is not None:
-            return self.map_source
-        if self._place.maps is None:
-            return saliency
+        if self.map_source is not None or self._place.maps is None:
+            return self.map_source or saliency
         path = Path(self._place.maps)
         return RunMaps(path, self.row_name) if path.is_dir() else FileMaps(path, self._place.map_normalisation, self.all_images.ids)
 
@@ -249,6 +259,8 @@ class Resources:
         """Return the model of a name: the given object, or loaded on first use and kept; or what is made of it for the objective."""
         if self.objective is None and (scored := scored_objective(self._place.config.objective)) is not None:
             if name not in self._scored:
+                from camdbench.explainers.common.scored_objectives import classifier_of
+
                 self._scored[name] = classifier_of(self._own_classifier(name), scored)[0]
                 self._scored[name].name = name if name in self.models else self._scored[name].name
             return self._scored[name]

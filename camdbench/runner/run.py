@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from camdbench.core.errors import UsageError
 from camdbench.core.files import read_fields
+from camdbench.core.model_names import with_absolute_folders
 from camdbench.core.network_options import check_choice
 from camdbench.core.objective_names import parse_objective
 from camdbench.core.own_modules import is_module
@@ -177,8 +178,7 @@ def _opened(
     config: RunConfig | Mapping[str, Any] | str | Path | None, options: Mapping[str, Any], resources: Resources | None
 ) -> Generator[tuple[Request, Resources | None]]:
     """Check a configuration and the options beside it, which take precedence; own explainers and metrics are registered inside."""
-    from camdbench.runner.own_files import with_copies
-    from camdbench.runner.resolved import refuse_objects
+    from camdbench.runner.resolved import refuse_objects, with_copies
 
     options = dict(options)
     own_files = check_choice("own", options.pop("own", "original"), OwnFiles)
@@ -242,8 +242,6 @@ def _plugins(given: Any) -> list[str]:
 
 def _with_folders(models: Any, base: Path) -> Any:
     """Names of models, in which folders of transformers are relative to `base`."""
-    from camdbench.models.huggingface_zoo import with_absolute_folders
-
     if isinstance(models, str):
         return with_absolute_folders(models, base)
     if isinstance(models, dict):

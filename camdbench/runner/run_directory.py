@@ -31,10 +31,9 @@ from camdbench.core.errors import CamdbenchError, UsageError
 from camdbench.core.files import check_utf8, read_json, reading
 from camdbench.core.row import Row
 from camdbench.core.settings import identity_of
-from camdbench.core.written_files import AlreadyWritten, creating, make_folder
+from camdbench.core.written_files import AlreadyWritten, creating, make_folder, write_file, write_json
 from camdbench.runner.config import RunConfig
 from camdbench.runner.part_tables import UsageRow, prediction_table, row_table, save_table, usage_table
-from camdbench.runner.run_files import write_file, write_json
 from camdbench.runner.session import Session
 from camdbench.tables.curve_lists import FILE_OPTIONS
 from camdbench.tables.load import MODEL_FACTS, SCHEMA, load_run

@@ -1,4 +1,4 @@
-"""Saliency maps of a run, of a NumPy file or in memory, used in place of explainers."""
+"""Saliency maps that exist before a run, used in place of explainers: of another run, of a file, of another tool, or in memory."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import cast, get_args
+from typing import TYPE_CHECKING, cast, get_args
 
 import torch
 from torch import Tensor
@@ -19,10 +19,15 @@ from camdbench.explainers.common.saliency import Saliency, finish, normalisation
 from camdbench.explainers.common.trace import Trace
 from camdbench.functional.normalise import Normalisation
 from camdbench.models.classifier import Classifier
-from camdbench.runner.map_files import read_maps
 from camdbench.runner.run_directory import PartKey, part_file
 from camdbench.runner.view_maps import FIX
 from camdbench.tables.load import load_run
+
+if TYPE_CHECKING:
+    from camdbench.runner.map_files import MapsLike
+
+ALONE = "the maps were given; without their explainer, altered images cannot be explained"
+_SHOWN = 3  # unknown ids that an error names
 
 MapSource = Callable[[Trace, Spec], Saliency]  # maps of an explainer on a batch: computed or read
 
@@ -104,6 +109,8 @@ class FileMaps:
     """
 
     def __init__(self, file: Path, normalisation: str | None, ids: Sequence[str]) -> None:
+        from camdbench.runner.map_files import read_maps
+
         self._file, self._maps = file, read_maps(file, ids)
         _check_range(file, self._maps, normalisation)
         self._how: Normalisation = cast("Normalisation", normalisation or "range")
@@ -112,6 +119,51 @@ class FileMaps:
         """Return the maps of a batch; an image without a map has the status `error`."""
         del spec
         return to_saliency(trace, [self._maps.get(name) for name in trace.batch.ids], self._how, self._file)
+
+
+class JointMaps:
+    """Given maps of one explainer, each normalised to its range.
+
+    Args:
+        name: name of the explainer in rows.
+        given: an array (N, h, w) in the order of the data set's images; a mapping from image ids to arrays (h, w); a file
+            `.npy`, `.npz`, `.h5` or `.zarr`; or a folder of `ID.npy` or `ID.png`.
+        ids: ids of the data set's images.
+
+    Raises:
+        UsageError: unreadable or unsuitable maps, or an id that is not an image of the data set.
+    """
+
+    def __init__(self, name: str, given: MapsLike, ids: Sequence[str]) -> None:
+        from camdbench.runner.map_files import maps_of
+
+        self._what = Path(given) if isinstance(given, str | Path) else Path(f"maps {name}")
+        self._maps = maps_of(given, self._what, ids)
+        known = set(ids)
+        if strangers := [own for own in self._maps if own not in known]:
+            shown = ", ".join(strangers[:_SHOWN]) + ", …" * (len(strangers) > _SHOWN)
+            raise UsageError(
+                f"--maps {name}: {len(strangers)} of {len(self._maps)} maps are of no image of the data set ({shown}); "
+                f"name them by image id, such as {', '.join(ids[:_SHOWN])}"
+            )
+
+    def __call__(self, trace: Trace, spec: Spec) -> Saliency:
+        """Return the maps of a batch; an image without a map has the status `error`."""
+        del spec
+        return to_saliency(trace, [self.map(name) for name in trace.batch.ids], "range", self._what)
+
+    def map(self, name: str) -> Tensor | None:
+        """The map (h, w) of an image, float32; None if there is none."""
+        return self._maps.get(name)
+
+    def digest(self) -> str:
+        """Hash of all maps by image id; the format of their file has no effect."""
+        found = hashlib.sha256()
+        for name in sorted(self._maps):
+            own = self._maps[name].contiguous()
+            found.update(f"{name}\0{tuple(own.shape)}\0".encode(errors="surrogateescape"))
+            found.update(own.numpy().tobytes())
+        return found.hexdigest()[:16]
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from camdbench.core.errors import CamdbenchError, NotApplicable, ResultError, text_of
 from camdbench.core.foreign_code import describe
+from camdbench.core.option_types import SaveMaps
 from camdbench.core.registries import NO_EXPLAINER, has_model_scope, reference_of
 from camdbench.core.registries import metrics as metric_registry
 from camdbench.core.row import SCORED, Status
@@ -26,11 +27,9 @@ from camdbench.metrics.common.inputs import Explain, MetricInputs
 from camdbench.metrics.common.result import MetricResult, check_result
 from camdbench.models.classifier import Classifier
 from camdbench.models.devices import clock
-from camdbench.runner.config import SaveMaps
-from camdbench.runner.joint_maps import ALONE, JointMaps
 from camdbench.runner.reference_images import ReferenceImages
 from camdbench.runner.results import BatchResult, MetricScores
-from camdbench.runner.saved_maps import MapSource
+from camdbench.runner.saved_maps import ALONE, JointMaps, MapSource
 from camdbench.runner.shared_work import SharedWork
 from camdbench.runner.view_maps import kept_maps
 

@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 from camdbench.core import provenance
 from camdbench.core.errors import CamdbenchError, first_line
-from camdbench.runner.run_files import write_json
+from camdbench.core.written_files import write_json
 
 BEAT_EVERY = 20.0  # seconds; with the minute for which NFS may show an old time, well below `tables.sessions.SILENT`
 

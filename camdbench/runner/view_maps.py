@@ -14,8 +14,8 @@ from torch import Tensor
 
 from camdbench.core.errors import CamdbenchError
 from camdbench.core.files import reading
+from camdbench.core.option_types import SaveMaps
 from camdbench.explainers.common.saliency import Saliency
-from camdbench.runner.config import SaveMaps
 
 FEW = 1024  # values of a raw map that is kept as it is: 7 x 7, 14 x 14 and 32 x 32
 SIDE = 112  # largest side of a view map in pixels

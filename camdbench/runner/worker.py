@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
@@ -12,14 +12,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from camdbench.core.registries import protocol_of
-from camdbench.core.registry import load_plugin
 from camdbench.core.spec import Spec
 from camdbench.datasets.loading import Read, UnreadableImage, prefetch
 from camdbench.datasets.samples import Batch, Dataset, Sample, batches
 from camdbench.models.classifier import Classifier
 from camdbench.models.devices import machine
 from camdbench.models.pass_counts import PassCounts
-from camdbench.runner.door import hold
 from camdbench.runner.map_spool import MapSpool
 from camdbench.runner.part_tables import UsageRow
 from camdbench.runner.partial_results import PartialResults
@@ -94,20 +92,9 @@ class Worker:
     Args:
         resources: data set, models and maps.
         directory: run directory for the parts; None returns the results.
-        plugins: plug-in files to load first, in a new process.
-        own: references of own explainers and metrics, by kind, to load in a new process.
     """
 
-    def __init__(
-        self,
-        resources: Resources,
-        directory: RunDirectory | None,
-        plugins: Sequence[str] = (),
-        own: Mapping[str, tuple[str, ...]] | None = None,
-    ) -> None:
-        for plugin in plugins:
-            load_plugin(plugin)
-        hold(own or {})
+    def __init__(self, resources: Resources, directory: RunDirectory | None) -> None:
         self.resources, self.directory, self.request = resources, directory, resources.checked_request
         self.batch_size = self.request.config.batch_size
         known = {spec: protocol_of(spec) for spec in self.request.metrics}

@@ -10,10 +10,7 @@ from torch import Tensor
 
 from camdbench.datasets.loading import readable
 from camdbench.datasets.samples import batches
-from camdbench.models.autocasting import bfloat16_time
 from camdbench.models.classifier import Classifier
-from camdbench.models.logit_effect import logit_effect
-from camdbench.models.optimised import optimised
 
 if TYPE_CHECKING:
     from camdbench.runner.resources import Resources
@@ -42,6 +39,8 @@ class WorkingModels:
         classifier = self._resources.classifier(name)
         if config.optimize == "none":
             return classifier
+        from camdbench.models.optimised import optimised
+
         if self._kept is None or self._kept[0] != name:
             self._kept = None  # frees the memory of the last copy first
             self._kept = name, optimised(classifier, config.optimize, image_size=self._resources.image_size)
@@ -68,6 +67,9 @@ def effect_lines(models: Mapping[str, Mapping[str, Any]]) -> list[str]:
 
 
 def _effect_of(plain: Classifier, working: Classifier, images: Tensor) -> dict[str, Any]:
+    from camdbench.models.autocasting import bfloat16_time
+    from camdbench.models.logit_effect import logit_effect
+
     facts: dict[str, Any] = {"precision": working.precision, "optimize": working.optimize}
     if working.optimisation is not None:
         facts["folded"] = working.optimisation.folded

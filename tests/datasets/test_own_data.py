@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from helpers.each import each
 from helpers.toys import SIZE, toy_classifier
 from PIL import Image
 from torch.utils.data import Dataset, IterableDataset
@@ -31,6 +32,7 @@ from camdbench.datasets.own.sequences import ids_of
 from camdbench.datasets.own.tables import table_source
 from camdbench.datasets.own.torch_datasets import item_of_row
 from camdbench.datasets.own_data import data
+from camdbench.datasets.shortcuts.dataset import shortcuts
 from camdbench.models.classifier import Classifier
 
 NAMES = ("cat", "dog", "fox")
@@ -353,7 +355,7 @@ def test_a_random_transform_is_refused_also_later(pictures: Pictures):
         later[2]
 
 
-@pytest.mark.parametrize(
+@each(
     ("given", "more", "message"),
     [
         (Own((GREY - 2.6, 0)), {"ids": ["a/0.png"]}, r"image 'a/0.png' has values -2.1..-2.1: take Normalize out of the data set's"),
@@ -391,6 +393,17 @@ def test_anything_else_is_refused_by_name_and_value(given: Any, more: dict[str, 
     with pytest.raises(UsageError, match=message) as error:
         data(given, **more)
     assert "\n" not in str(error.value)
+
+
+def test_a_data_set_of_camdbench_is_opened_by_its_name():
+    named = camdbench.data("shortcuts(split='conflict', count=2, size=32)")
+    known = shortcuts(split="conflict", count=2, size=32)
+    assert list(named.ids) == list(known.ids) == ["conflict-00000", "conflict-00001"]
+    assert torch.equal(named[1].image, known[1].image)
+    with pytest.raises(UsageError, match=r"^size: not for a data set that is named, shortcuts; .* as shortcuts\(size=64\)$"):
+        camdbench.data("shortcuts", size=64)
+    with pytest.raises(UsageError, match=r"^dataset voc2012: read from disk; give dataset='voc2012' and data_root=DIR to camdbench.run$"):
+        camdbench.data("voc2012")
 
 
 def test_code_of_the_data_set_that_raises_is_named():

@@ -21,6 +21,10 @@ def test_fakecam_is_one_everywhere_but_at_the_top_left_pixel() -> None:
     assert maps.sum() == 2 * (16 * 12 - 1)
 
 
+def test_uniform_is_one_at_every_pixel() -> None:
+    assert maps_of(toy_classifier(), toy_batch(2), "uniform").maps.tolist() == np.ones((2, 16, 12)).tolist()
+
+
 def test_random_draws_each_pixel_from_seed_and_image_id() -> None:
     found = maps_of(toy_classifier(), toy_batch(2), "random", seed=3)
     expected = torch.rand(16, 12, generator=generator_for(3, "image-1", "random"))

@@ -1,7 +1,8 @@
-"""BAM: scaled maps against numpy, both metrics against a literal reading, and runs on shortcuts with two networks."""
+"""BAM: scaled maps against numpy, the metrics against a literal reading, and runs on shortcuts with two networks."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from helpers.toys import SIZE, toy_batch, toy_classifier
 from camdbench.core.errors import NotApplicable
 from camdbench.datasets.shortcuts.dataset import shortcuts
 from camdbench.explainers.common.saliency import finish
-from camdbench.metrics.bam import input_dependence_rate, model_contrast_score, scaled
+from camdbench.metrics.bam import input_dependence_rate, input_independence_rate, model_contrast_score, scaled
 from camdbench.metrics.common import second_network
 from camdbench.metrics.common.inputs import MetricInputs
 from camdbench.runner.run import run
@@ -85,11 +86,78 @@ def test_idr_asks_whether_the_object_loses_and_equal_maps_count_0() -> None:
         assert input_dependence_rate(equal).values.tolist() == [0] * 4
 
 
+@dataclass(frozen=True)
+class Backgrounds:
+    """A version without the object."""
+
+    image: torch.Tensor
+    names = ("background",)
+
+    def __call__(self, name: str) -> torch.Tensor:
+        del name
+        return self.image
+
+
+def independent(*maps: torch.Tensor, labels: torch.Tensor | None = None, steps: int = 3, **options: Any) -> Any:
+    """IIR if the explainer returns these raw maps (4, h, w), of the background and of it with the patch, one after another."""
+    left = list(maps)
+    given = inputs(labels, explainer=lambda *_: finish(left.pop(0), SIZE, "range"), interventions=BACKGROUNDS)
+    return input_independence_rate(given, steps=steps, **options)
+
+
+BACKGROUNDS = tuple(Backgrounds((0.5 + 0.5 * image).clamp(0, 1)) for image in toy_batch().images)
+ON_BACKGROUNDS = toy_classifier()(torch.stack([own.image for own in BACKGROUNDS])).argmax(1)
+
+
+def test_iir_asks_whether_a_patch_moves_the_mean_by_less_than_a_tenth() -> None:
+    nearby = RAW * torch.linspace(1, 1.5, SIZE[1])
+    found = independent(RAW, nearby, only_right=False).values.tolist()
+    masks = toy_batch().masks.numpy()
+    expected = []
+    for own, other, mask in zip(RAW.numpy(), nearby.numpy(), masks, strict=True):
+        before, after = literal(own)[mask].mean(), literal(other)[mask].mean()
+        expected.append(100.0 * (abs(before - after) < 0.1 * before))
+    assert found == expected
+    assert set(found) == {0, 100}
+
+
+def test_iir_of_equal_maps_is_1_and_of_zero_maps_0() -> None:
+    assert independent(RAW, RAW, only_right=False).values.tolist() == [100] * 4
+    zero = torch.zeros_like(RAW)
+    assert independent(zero, zero, only_right=False).values.tolist() == [0] * 4
+
+
+def test_iir_is_of_images_that_the_network_gets_right_with_and_without_the_patch() -> None:
+    assert not independent(RAW, RAW, labels=ON_BACKGROUNDS, steps=60).undefined.any()
+    assert independent(RAW, RAW, labels=(ON_BACKGROUNDS + torch.tensor([0, 1, 0, 0])) % 5, steps=60).undefined.tolist() == [0, 1, 0, 0]
+    lost = independent(RAW, RAW, labels=ON_BACKGROUNDS, steps=0, search_dtype="network")  # the object, with which the network may err
+    seen = toy_classifier()(torch.where(toy_batch().masks[:, None], toy_batch().images, torch.stack([own.image for own in BACKGROUNDS])))
+    assert lost.undefined.tolist() == (seen.argmax(1) != ON_BACKGROUNDS).tolist()
+
+
+def test_iir_explains_predictions_of_the_background_without_and_with_a_patch_in_the_mask_alone() -> None:
+    seen = list[tuple[torch.Tensor, torch.Tensor]]()
+
+    def explain(images: torch.Tensor, targets: torch.Tensor, network: object) -> Any:
+        del network
+        seen.append((images.clone(), targets.clone()))
+        return finish(RAW, SIZE, "range")
+
+    input_independence_rate(inputs(explainer=explain, interventions=BACKGROUNDS), steps=5)
+    (alone, first), (patched, second) = seen
+    changed = (alone != patched).any(1)
+    assert torch.equal(changed & ~toy_batch().masks, torch.zeros_like(changed))
+    assert changed[toy_batch().masks].double().mean() > 0.9
+    assert torch.equal(first, ON_BACKGROUNDS)
+    assert torch.equal(second, toy_classifier()(patched).argmax(1))
+
+
 def test_what_is_missing_is_named() -> None:
     for metric, options, changes, message in (
         (model_contrast_score, {}, {}, "give network='CHECKPOINT'"),
         (model_contrast_score, {"network": "shortcuts-ce"}, {"backgrounds": None}, "needs the classes of backgrounds"),
         (input_dependence_rate, {}, {"interventions": None}, "needs the images without their objects"),
+        (input_independence_rate, {}, {"interventions": None}, "needs the images without their objects"),
     ):
         with pytest.raises(NotApplicable, match=message):
             metric(inputs(**changes), **options)
@@ -112,5 +180,5 @@ def test_runs_on_shortcuts_with_two_networks(tmp_path: Path) -> None:
     found = run(metrics=["mcs(network='shortcuts-so')"], out=tmp_path / "mcs", **how)
     assert {*found["status"]} <= {"ok", "undefined"}
     assert "ok" in set(found["status"])  # the background of most images of val is that of the label
-    found = run(metrics=["idr"], out=tmp_path / "idr", **how | {"dataset": "shortcuts(size=64, label='background')"})
+    found = run(metrics=["idr", "iir(steps=3)"], out=tmp_path / "idr", **how | {"dataset": "shortcuts(size=64, label='background')"})
     assert {*found["status"]} <= {"ok", "undefined"}

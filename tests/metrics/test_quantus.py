@@ -4,14 +4,17 @@
 from __future__ import annotations
 
 import random
+import warnings
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from helpers.each import each
 from helpers.metric_inputs import inputs_of, measure, measured
 from helpers.quantus_library import quantus
 from helpers.toys import SIZE, toy_batch, toy_classifier
+from scipy.stats import spearmanr
 
 from camdbench.core.errors import NotApplicable, UsageError
 from camdbench.core.quantus_unsupported import UNSUPPORTED
@@ -31,7 +34,7 @@ def test_every_metric_of_quantus_is_passed_through_or_refused() -> None:
     assert not set(PASSED) & set(UNSUPPORTED)
 
 
-@pytest.mark.parametrize("name", UNSUPPORTED)
+@each("name", UNSUPPORTED)
 def test_a_refused_metric_says_why(name: str) -> None:
     with pytest.raises(UsageError, match=f"metric {name}: "):
         metrics.parse(name)
@@ -68,6 +71,47 @@ def test_faithfulness_is_what_quantus_says_of_the_image_alone() -> None:
             expected = metric(network.eval(), inputs, batch.labels.numpy()[index : index + 1], maps, channel_first=True, softmax=False)
             np.random.set_state(state)
             assert found[index].item() == pytest.approx(expected[0], abs=1e-3)
+
+
+DIRECT: dict[str, tuple[dict[str, Any], bool]] = {  # spec -> arguments of Quantus' class, and whether it reads probabilities
+    "quantus:AUC": ({}, False),
+    "quantus:AttributionLocalisation": ({}, False),
+    "quantus:PointingGame": ({}, False),
+    "quantus:RelevanceMassAccuracy": ({}, False),
+    "quantus:RelevanceRankAccuracy": ({}, False),
+    "quantus:TopKIntersection(k=20)": ({"k": 20}, False),
+    "quantus:FaithfulnessEstimate(features_in_step=32)": ({"features_in_step": 32}, False),
+    "quantus:MonotonicityCorrelation(features_in_step=48, nr_samples=3)": ({"features_in_step": 48, "nr_samples": 3}, True),
+    "quantus:PixelFlipping(features_in_step=32)": ({"features_in_step": 32}, True),
+    "quantus:RegionPerturbation(patch_size=4, regions_evaluation=5)": ({"patch_size": 4, "regions_evaluation": 5}, True),
+    "quantus:Selectivity(patch_size=4)": ({"patch_size": 4}, True),
+}
+
+
+@pytest.mark.parametrize("spec", DIRECT)
+def test_is_what_quantus_gives_for_the_image_alone(spec: str) -> None:
+    classifier, batch = toy_classifier("dense"), toy_batch()
+    name, (options, softmax) = spec.partition("(")[0], DIRECT[spec]
+    if name == "quantus:MonotonicityCorrelation":
+        options = options | {"similarity_func": lambda a, b, **_: np.array([spearmanr(x, y)[0] for x, y in zip(a, b, strict=True)])}
+    with classifier.frozen():
+        metric_inputs = inputs_of(classifier, batch)
+        found = measure(metric_inputs, spec)
+        network = torch.nn.Module()
+        network.forward = lambda inputs: classifier(classifier.mean + classifier.std * inputs)
+        images = ((batch.images - classifier.mean) / classifier.std).double().numpy()
+        maps = metric_inputs.saliency.double().unsqueeze(1).numpy()
+        for index in range(4):
+            one, state = slice(index, index + 1), np.random.get_state()
+            np.random.seed(metric_inputs.generators(name)[index].initial_seed() % 2**32)
+            given = images[one].copy(), batch.labels.numpy()[one], maps[one].copy()
+            metric = getattr(quantus, name.removeprefix("quantus:"))(**options, abs=True, return_aggregate=False, **FIXED)
+            truth = batch.masks[one, None].numpy().astype(int)
+            with warnings.catch_warnings(action="ignore"):  # AttributionLocalisation divides by the size of no image, and does not use it
+                expected = metric(network.eval(), *given, s_batch=truth, channel_first=True, softmax=softmax)[0]
+            np.random.set_state(state)
+            ours = found.curves["curve"].y[index].numpy() if found.curves else found.values[index].item()
+            assert ours == pytest.approx(np.asarray(expected, dtype=float).flatten() if found.curves else float(expected), abs=1e-3)
 
 
 def test_perturbations_of_an_image_are_quantus_own_whoever_shares_its_batch() -> None:

@@ -19,8 +19,8 @@ from camdbench.core.network_options import Optimize
 from camdbench.core.registries import parse_explainers
 from camdbench.models.classifier import Classifier
 from camdbench.models.float64_copy import float64_copy
-from camdbench.models.optimisation import CompiledGraph
-from camdbench.models.optimised import optimised, plain_of
+from camdbench.models.optimisation import CompiledGraph, plain_of
+from camdbench.models.optimised import optimised
 from camdbench.models.pass_counts import PassCounts
 from camdbench.models.randomised import cascade
 from camdbench.models.zoo import load_classifier

@@ -6,16 +6,18 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from helpers.each import each
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from camdbench.core.errors import NotApplicable
 from camdbench.models.relevance import Composite, Relevance, check_relevance
-from camdbench.models.relevance_rules import alpha_beta_rule, epsilon_rule, flat_rule
+from camdbench.models.relevance_rules import LinearRule, alpha_beta_rule, box_rule, epsilon_rule, flat_rule, gamma_rule
 
 pytestmark = pytest.mark.usefixtures("float64")
 
 EPSILON, PLUS = epsilon_rule(1e-9), alpha_beta_rule(1, 0)
+BOX = box_rule(torch.tensor(-2.0), torch.tensor(2.0))
 COMPOSITE = Composite(PLUS, EPSILON)
 
 
@@ -67,7 +69,7 @@ def test_a_residual_sum_shares_relevance() -> None:
     assert 6 * found.sum().item() == pytest.approx(6, rel=1e-5)
 
 
-@pytest.mark.parametrize(
+@each(
     "add",
     [
         lambda x, y: x + y,
@@ -148,6 +150,28 @@ def test_every_layer_that_reads_the_image_follows_the_rule_of_the_first(images: 
     torch.testing.assert_close(back(network, images, flat), expected, rtol=1e-5, atol=1e-9)
 
 
+class TestPadding:
+    """Zeros around an activation are a part of the convolution that reads them, so they receive no relevance."""
+
+    @pytest.mark.parametrize("pad", [lambda x: F.pad(x, (1, 1, 1, 1)), nn.ZeroPad2d(1), nn.ConstantPad2d(1, 0.0)])
+    @pytest.mark.parametrize("rule", [flat_rule, BOX, gamma_rule(0.25), PLUS, EPSILON])
+    def test_before_a_convolution_equals_that_of_the_convolution(
+        self, rule: LinearRule, pad: Callable[[Tensor], Tensor], images: Tensor, conv: nn.Conv2d, norm: nn.BatchNorm2d
+    ) -> None:
+        composite = Composite(EPSILON, EPSILON, rule)
+        expected = back(lambda x: norm(conv(x)), images, composite)
+        found = back(lambda x: norm(F.conv2d(pad(x), conv.weight, conv.bias)), images, composite)
+        assert torch.allclose(found, expected, rtol=0, atol=1e-12)
+
+    def test_the_flat_rule_conserves_relevance(self, images: Tensor, conv: nn.Conv2d) -> None:
+        found = back(lambda x: F.conv2d(F.pad(x, (0, 1, 0, 1)), conv.weight), images, Composite(PLUS, EPSILON, flat_rule))
+        assert found.sum((1, 2, 3)).tolist() == pytest.approx([1, 1], abs=1e-5)
+
+    def test_of_a_value_that_is_not_zero_keeps_its_share(self, images: Tensor, conv: nn.Conv2d) -> None:
+        found = back(lambda x: F.conv2d(F.pad(x, (1, 1, 1, 1), value=1.0), conv.weight), images, Composite(PLUS, EPSILON, flat_rule))
+        assert found.sum((1, 2, 3)).tolist() == pytest.approx([4 / 9, 4 / 9], abs=1e-5)  # 4 of the 9 places in the corner's window
+
+
 def test_values_that_are_copied_or_moved_keep_their_relevance() -> None:
     images = torch.arange(1.0, 13).reshape(1, 3, 2, 2)
     found = back(lambda x: F.max_pool2d(F.interpolate(x.flip(1), scale_factor=2).mT, 2).sum((1, 2, 3), keepdim=True), images)
@@ -161,8 +185,8 @@ def test_values_that_are_copied_or_moved_keep_their_relevance() -> None:
         (lambda x: 1 / x, "product or quotient of two activations"),
         (lambda x: x.softmax(1), "the operation Softmax"),
         (lambda x: F.layer_norm(x, x.shape[1:]), "the operation NativeLayerNorm"),
-        (lambda x: F.conv2d(x, x[:1, :, :1, :1]), "weights depend on the image"),
-        (lambda x: x[:, :1] * torch.ones(1, 4, 1, 1), "a constant repeats"),
+        (lambda x: F.conv2d(x, x[:1, :, :1, :1]), "weights that depend on the image"),
+        (lambda x: x[:, :1] * torch.ones(1, 4, 1, 1), "a constant that changes the shape"),
         (lambda x: x.flatten(1) @ torch.ones(90, 2), "the operation Mm"),
         (lambda x: x.clamp(0, 1), "the operation Clamp"),
     ],

@@ -14,9 +14,8 @@ import zarr
 
 import camdbench
 from camdbench.core.errors import UsageError
-from camdbench.runner.joint_maps import JointMaps
 from camdbench.runner.map_files import read_maps
-from camdbench.runner.saved_maps import fingerprint
+from camdbench.runner.saved_maps import JointMaps, fingerprint
 from camdbench.tables.load import load_run
 
 IDS = ["a", "b/c", "d"]

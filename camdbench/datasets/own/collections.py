@@ -14,12 +14,11 @@ from torch import Tensor
 from camdbench.core.errors import SampleError, UsageError
 from camdbench.datasets.containers import to_tensor
 from camdbench.datasets.in_memory import check_boxes
-from camdbench.datasets.mask_values import object_pixels
 from camdbench.datasets.on_disk import ImageRecord, OnDisk
 from camdbench.datasets.own.items import Item, Mask, Source
 from camdbench.datasets.own.label_indices import index_labels
 from camdbench.datasets.own.pictures import fit, naming, open_picture
-from camdbench.datasets.samples import Sample
+from camdbench.datasets.samples import Sample, object_pixels
 from camdbench.datasets.transforms import Annotations, SpatialTransform, TransformedSample
 
 ClassRule = str | tuple[str, ...]  # names, positions, or the names of the data's classes in the network's order

@@ -11,8 +11,8 @@ from torch import Tensor
 from camdbench.core.errors import UsageError
 from camdbench.datasets.containers import to_tensor
 from camdbench.datasets.in_memory import check_boxes
-from camdbench.datasets.mask_values import object_pixels
 from camdbench.datasets.own.items import Item
+from camdbench.datasets.samples import object_pixels
 
 
 def item_of_objects(picture: Any, label: Any, *, boxes: Any = None, masks: Any = None, categories: Any = None) -> Item:

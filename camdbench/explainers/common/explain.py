@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from camdbench.core.errors import NotApplicable, UsageError
-from camdbench.core.objective_names import DEFAULT, ObjectiveName, explained_by
+from camdbench.core.objective_names import DEFAULT, ObjectiveName, explained_by, scored_objective
 from camdbench.core.option_types import Preprocess
 from camdbench.core.registries import needs_of, parse_explainers
 from camdbench.core.spec import Spec, split_specs
@@ -24,7 +24,7 @@ from camdbench.explainers.common.objective_fit import check_fit
 from camdbench.explainers.common.own_explainers import own_explainers
 from camdbench.explainers.common.own_objectives import Checked, check_objective, read_objective
 from camdbench.explainers.common.saliency import saliency
-from camdbench.explainers.common.scored_objectives import classifier_of, scored_objective
+from camdbench.explainers.common.scored_objectives import classifier_of
 from camdbench.explainers.common.trace import Trace
 from camdbench.functional.objectives import LOGIT, Objective
 from camdbench.functional.targets import check_classes, class_indices
@@ -97,9 +97,12 @@ def explain(
     explained, about = (LOGIT, None) if is_default else _objective(objective, look.check.classes, len(batch))
     gives = [name for name, own in (("boxes", boxes), ("masks", masks)) if own is not None]
     with own_explainers(explainers) as texts, torch.inference_mode(mode=False), classifier.frozen(tree):
-        specs = parse_explainers(texts, gives) if about is None else parse_explainers(texts, gives, explained_by(explained.named))
-        for spec in () if about is None else specs:
-            check_fit(spec, explained, **about._asdict())
+        if about is None:
+            specs = parse_explainers(texts, gives)
+        else:
+            specs = parse_explainers(texts, gives, explained_by(explained.named))
+            for spec in specs:
+                check_fit(spec, explained, **about._asdict())
         how: dict[str, Any] = {
             "target": target,
             "objective": explained,

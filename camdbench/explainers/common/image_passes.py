@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 from torch import Tensor
@@ -17,9 +17,11 @@ from camdbench.explainers.common.kept_parts import KeptParts
 from camdbench.explainers.common.usage import Usage, UsageMeter
 from camdbench.functional.objectives import LOGIT, Objective, rivals_of
 from camdbench.functional.targets import pick_targets
-from camdbench.models.attention import Attention, record_attention
 from camdbench.models.classifier import Classifier
 from camdbench.models.devices import clock
+
+if TYPE_CHECKING:
+    from camdbench.models.attention import Attention
 
 T = TypeVar("T")
 _OWN = "logits of pass "  # part: the logits of an explainer's own pass, by a number
@@ -49,6 +51,8 @@ def attended_pass(classifier: Classifier, images: Tensor) -> tuple[Attention, Te
     Raises:
         NotApplicable: the network is no vision transformer whose attention is known.
     """
+    from camdbench.models.attention import record_attention
+
     with torch.enable_grad(), record_attention(classifier.network) as seen:
         return seen, classifier(images)
 

@@ -127,9 +127,7 @@ def maps_of(found: Any) -> Any:
 
 
 def own_record(spec: Spec) -> dict[str, Any]:
-    """Facts of an explainer of a user or a plug-in that its saved maps need, for the record; empty for those of camdbench."""
-    if spec.name not in explainers or explainers.plugin_hash(spec.name) is None:
-        return {}
+    """Facts of an explainer of a user or a plug-in that its saved maps need, for the record."""
     own = explainers.own(spec.name)
     about = {} if own is None else {"origin": own.origin, "channels": CHANNELS}
     return about | {"normalisation": normalisation_of(spec)}

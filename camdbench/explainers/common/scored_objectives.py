@@ -3,24 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from camdbench.core.errors import SampleError, UsageError
-from camdbench.core.objective_names import OF_OUTPUTS, ObjectiveName, parse_objective
+from camdbench.core.objective_names import ObjectiveName
 from camdbench.datasets.mask_values import read_mask
 from camdbench.explainers.common.given_pictures import read_pictures
 from camdbench.models.classifier import Classifier
 from camdbench.models.scored_outputs import REFERENCE, with_region, with_similarity
-
-
-def scored_objective(given: Any) -> ObjectiveName | None:
-    """The objective if it is `similarity` or `region`; None for others."""
-    words = given.partition("(")[0].strip() if isinstance(given, str) else ""
-    return parse_objective(given) if words in OF_OUTPUTS else None
 
 
 def classifier_of(classifier: Classifier, objective: ObjectiveName, preprocess: str | None = None) -> tuple[Classifier, int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -17,12 +17,14 @@ from camdbench.explainers.common.second_derivative import second_derivative
 from camdbench.functional.objectives import LOGIT, Objective
 from camdbench.functional.pass_size import in_halves
 from camdbench.functional.seeding import generator_for
-from camdbench.models.attention import Attention
 from camdbench.models.autocasting import in_bfloat16
 from camdbench.models.classifier import Classifier
 from camdbench.models.float64_copy import check_float64, float64_copy
 from camdbench.models.linear_head import linear_head
 from camdbench.models.tensor_layout import TensorLayout
+
+if TYPE_CHECKING:
+    from camdbench.models.attention import Attention
 
 T = TypeVar("T")
 

@@ -23,16 +23,18 @@ def ria(
     sharpness: PositiveFloat = 20.0,
     cam: str = "gradcam",
 ) -> LossResult:
-    """RIA: cross-entropy plus the soft IoU distance of the label's map to the mask, CE + weight (1 - IoU).
+    r"""RIA: cross-entropy plus the soft IoU distance of the label's map to the mask.
+
+    .. math:: \mathrm{CE} + \lambda\,(1 - \mathrm{IoU}(\sigma(k (n(s) - \theta)), M))
 
     The map is up-sampled, normalised to its range and thresholded by a sigmoid, which has a gradient. The original text was
     not available. An image without a mask has no second term (`skipped`).
 
     Args:
         step: the batch.
-        weight: weight of the IoU distance.
-        threshold: threshold of the map, in [0, 1].
-        sharpness: slope of the sigmoid.
+        weight: lambda, weight of the IoU distance.
+        threshold: theta, threshold of the map, in [0, 1].
+        sharpness: k, slope of the sigmoid.
         cam: the explainer.
 
     Returns:
@@ -49,14 +51,16 @@ def ria(
     "energy", paper="Rao et al. 2023, Model Guidance, arXiv:2303.11932, definition of the energy loss; released losses.py", needs=("masks",)
 )
 def energy(step: TrainingStep, *, weight: NonNegativeFloat = 1.0, cam: str = "gradcam(relu=False)") -> LossResult:
-    """Energy loss: cross-entropy plus the energy of the map outside the mask, CE + weight (1 - sum_mask M+ / sum M+).
+    r"""Energy loss: cross-entropy plus the energy of the map outside the mask, as a fraction of all.
+
+    .. math:: \mathrm{CE} + \lambda \left(1 - \frac{\sum_{i \in M} s_i^+}{\sum_i s_i^+}\right)
 
     The paper also uses boxes and other maps. A map without a positive part gives 1 and no gradient. An image without a mask
     has no second term (`skipped`).
 
     Args:
         step: the batch.
-        weight: weight of the energy.
+        weight: lambda, weight of the energy.
         cam: the explainer.
 
     Returns:
@@ -73,9 +77,11 @@ def energy(step: TrainingStep, *, weight: NonNegativeFloat = 1.0, cam: str = "gr
 
 @loss("rrr", paper="Ross et al. 2017, Right for the Right Reasons, arXiv:1703.03717, eq. 1", needs=("masks",))
 def rrr(step: TrainingStep, *, weight: NonNegativeFloat = 1.0) -> LossResult:
-    """RRR: cross-entropy plus the squared input gradient outside the mask (eq. 1).
+    r"""RRR: cross-entropy plus the squared input gradient outside the mask (eq. 1).
 
-    CE + weight sum_d ((1 - M_d) d/dx_d sum_c log p_c)^2, by pixels in [0, 1]. The optimiser has the weight decay of eq. 1.
+    .. math:: \mathrm{CE} + \lambda_1 \sum_d \left((1 - M_d)\, \frac{\partial}{\partial x_d} \sum_c \log p_c\right)^2
+
+    Derivatives are by pixels in [0, 1]. The optimiser has the weight decay of eq. 1.
     With batch statistics, the gradient of an image includes its effect on the other images of the batch.
 
     Args:
@@ -95,7 +101,9 @@ def rrr(step: TrainingStep, *, weight: NonNegativeFloat = 1.0) -> LossResult:
 
 @loss("corm", paper="Singla et al. 2022, Core Risk Minimization, arXiv:2203.15566, definition of CoRM", needs=("masks",))
 def corm(step: TrainingStep, *, sigma: PositiveFloat = 0.25, probability: PositiveFloat = 1.0) -> LossResult:
-    """CoRM: cross-entropy on images with Gaussian noise outside the object, x + sigma n (1 - M).
+    r"""CoRM: cross-entropy on images with Gaussian noise outside the object.
+
+    .. math:: \mathrm{CE}(x + \sigma\, n\, (1 - M))
 
     n is standard normal; images are clipped to [0, 1]. An image without a mask has no noise.
 

@@ -27,11 +27,14 @@ from camdbench.trainer.task import LossResult
 
 @loss("cfce", paper="Improving feature alignment in ConvNets using ContrastiveCAMs (anonymous, under review), eq. 15", needs=("masks",))
 def cfce(step: TrainingStep, *, chunk: PositiveInt = 128) -> LossResult:
-    """CFCE: cross-entropy of class contrasts; outside the core their magnitude counts against the label (eq. 15).
+    r"""CFCE: cross-entropy of class contrasts; outside the core their magnitude counts against the label (eq. 15).
 
-    log sum_c exp(b_c - b_t - sum H CC_(t,c) + sum (1 - H) |CC_(t,c)|) with CC_(t,c) = CAM_t - CAM_c. H is the mask resized to
-    the layer's grid (nearest-exact); if H is empty, it is 1 everywhere, which is cross-entropy (`skipped`). The paper has
-    no biases; those of the head enter as in proposition 4.1.
+    .. math::
+        \log \sum_c \exp\left(b_c - b_t - \textstyle\sum H\,\mathrm{CC}_{t,c} + \sum (1 - H)\,|\mathrm{CC}_{t,c}|\right),
+        \quad \mathrm{CC}_{t,c} = \mathrm{CAM}_t - \mathrm{CAM}_c
+
+    H is the mask resized to the layer's grid (nearest-exact); if H is empty, it is 1 everywhere, which is cross-entropy
+    (`skipped`). The paper has no biases; those of the head enter as in proposition 4.1.
 
     Args:
         step: the batch; the head must be global average pooling and a linear layer.
@@ -67,10 +70,13 @@ def rcfce(
     scale: PositiveFloat = 10.0,
     chunk: PositiveInt = 128,
 ) -> LossResult:
-    """RCFCE: CFCE plus the KL divergence of the contrast maps from a uniform map on the core (eq. 18).
+    r"""RCFCE: CFCE plus the KL divergence of the contrast maps from a uniform map on the core (eq. 18).
 
-    CFCE + lambda_1/(C - 1) sum_(c != t) KL(softmax(lambda_2 H) || softmax(lambda_3 CC_(t,c))), softmax over grid cells. An
-    image without a core has no divergence.
+    .. math::
+        \mathrm{CFCE} + \frac{\lambda_1}{C - 1} \sum_{c \ne t} \mathrm{KL}\left(\mathrm{softmax}(\lambda_2
+        H)\,\|\,\mathrm{softmax}(\lambda_3 \mathrm{CC}_{t,c})\right)
+
+    The softmax is over grid cells. An image without a core has no divergence.
 
     Args:
         step: the batch; the head must be global average pooling and a linear layer.
@@ -110,10 +116,14 @@ _BINARY_DIFFERS = (
     differs=_BINARY_DIFFERS,
 )
 def cfbce(step: TrainingStep, *, compat: Literal["paper", "author"] = "paper", pos_weight: tuple[float, ...] = ()) -> LossResult:
-    """CFBCE: binary cross-entropy; outside the core the magnitude of a present class's map counts against it (eq. 71).
+    r"""CFBCE: binary cross-entropy; outside the core the magnitude of a present class's map counts against it (eq. 71).
 
-    Mean over classes of -[y log phi(sum H CAM - sum (1 - H) |CAM|) + (1 - y) log(1 - phi(f))]. Each class has a mask, or one
-    mask covers all classes of an image; an empty H is 1 everywhere. The bias of a class is added to its sum.
+    .. math::
+        -\frac{1}{C} \sum_c \left(y_c \log \sigma(b_c + \textstyle\sum H \mathrm{CAM}_c - \sum (1 - H)\,|\mathrm{CAM}_c|) +
+        (1 - y_c) \log(1 - \sigma(f_c))\right)
+
+    H is the mask on the layer's grid. Each class has a mask, or one mask covers all classes of an image; an empty H is 1
+    everywhere. The bias b_c of a class is added to its sum.
 
     Args:
         step: the batch; the head must be global average pooling and a linear layer.
@@ -148,10 +158,13 @@ def rcfbce(
     compat: Literal["paper", "author"] = "paper",
     pos_weight: tuple[float, ...] = (),
 ) -> LossResult:
-    """RCFBCE: CFBCE plus the KL divergence of the maps of present classes from a uniform map on their core (eq. 72).
+    r"""RCFBCE: CFBCE plus the KL divergence of the maps of present classes from a uniform map on their core (eq. 72).
 
-    CFBCE + lambda_1/|y|_1 sum_i y_i KL(softmax(lambda_2 H_i) || softmax(lambda_3 CAM_i)). A class without a core has no
-    divergence.
+    .. math::
+        \mathrm{CFBCE} + \frac{\lambda_1}{|y|_1} \sum_c y_c\, \mathrm{KL}\left(\mathrm{softmax}(\lambda_2
+        H_c)\,\|\,\mathrm{softmax}(\lambda_3 \mathrm{CAM}_c)\right)
+
+    The softmax is over grid cells. A class without a core has no divergence.
 
     Args:
         step: the batch; the head must be global average pooling and a linear layer.

@@ -48,12 +48,15 @@ def cgc(
     ce_views: Literal[1, 3] = 1,
     cam: str = "gradcam",
 ) -> LossResult:
-    """CGC: cross-entropy plus an InfoNCE loss between cropped maps and maps of cropped images (section 3.1).
+    r"""CGC: cross-entropy plus an InfoNCE loss between cropped maps and maps of cropped images (section 3.1).
 
-    CE + lambda L, L_i = -log(exp(cos(h_i, a_i)/tau) / sum_j exp(cos(h_i, a_j)/tau)). h_i is the map of image i, up-sampled and
-    warped by a random crop and flip T_i; a_j is the map of T_j applied to image j; both explain the predicted class of the
-    original image, and gradients flow through both. L needs no label. A map of zeros has cosine 0 with every map and no
-    gradient (`zero_map`). L is 0 in a batch of one. Negatives come from all processes; in the authors' code from one device.
+    .. math::
+        \mathrm{CE} + \lambda L, \quad L_i = -\log \frac{\exp(\cos(h_i, a_i) / \tau)}{\sum_j \exp(\cos(h_i, a_j) / \tau)}
+
+    h_i is the map of image i, up-sampled and warped by a random crop and flip T_i; a_j is the map of T_j applied to image
+    j; both explain the predicted class of the original image, and gradients flow through both. L needs no label. A map of
+    zeros has cosine 0 with every map and no gradient (`zero_map`). L is 0 in a batch of one. Negatives come from all
+    processes; in the authors' code from one device.
 
     Args:
         step: the batch.

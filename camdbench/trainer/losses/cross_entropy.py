@@ -13,11 +13,13 @@ from camdbench.trainer.task import LossResult
 
 @loss("ce", paper="cross-entropy; label smoothing: Szegedy et al. 2016, arXiv:1512.00567, section 7")
 def cross_entropy(step: TrainingStep, *, smoothing: NonNegativeFloat = 0.0) -> LossResult:
-    """Cross-entropy with label smoothing: -sum_c q_c log p_c, q = (1 - smoothing) one-hot + smoothing / C.
+    r"""Cross-entropy with label smoothing: the label has probability 1 - smoothing + smoothing / C.
+
+    .. math:: -\sum_c q_c \log p_c, \quad q_c = (1 - \epsilon)\,[c = t] + \epsilon / C
 
     Args:
         step: the batch.
-        smoothing: probability spread uniformly over the C classes, in [0, 1).
+        smoothing: epsilon, the probability spread uniformly over the C classes, in [0, 1).
 
     Returns:
         (B,) nats, not negative; 0 for an image without label.
@@ -33,7 +35,9 @@ def cross_entropy(step: TrainingStep, *, smoothing: NonNegativeFloat = 0.0) -> L
 
 @loss("bce", paper="binary cross-entropy")
 def binary_cross_entropy(step: TrainingStep, *, pos_weight: tuple[float, ...] = ()) -> LossResult:
-    """Binary cross-entropy, averaged over classes: -1/C sum_c [w_c y_c log sigma(f_c) + (1 - y_c) log(1 - sigma(f_c))].
+    r"""Binary cross-entropy of the sigmoids, averaged over classes.
+
+    .. math:: -\frac{1}{C} \sum_c \left(w_c\, y_c \log \sigma(f_c) + (1 - y_c) \log(1 - \sigma(f_c))\right)
 
     Args:
         step: the batch.

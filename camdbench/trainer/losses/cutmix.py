@@ -18,11 +18,13 @@ from camdbench.trainer.task import LossResult
     "cutmix-cfce", paper="Improving feature alignment in ConvNets using ContrastiveCAMs (anonymous, under review), eq. 73", needs=("masks",)
 )
 def cutmix_cfce(step: TrainingStep) -> LossResult:
-    """CutMix-CFCE: CFCE on images with a rectangle pasted from the previous image of the batch (eq. 73).
+    r"""CutMix-CFCE: CFCE on images with a rectangle pasted from the previous image of the batch (eq. 73).
 
-    lambda L(t) + (1 - lambda) L(t') with L(t) = log sum_i exp(b_i - b_t + a_i), exponents a of eq. 73, t' the label of the
-    previous image and lambda the unchanged area fraction. As in the paper, one rectangle serves the whole batch; its area
-    is uniform in [0, 1] (CutMix with alpha = 1) before clipping. The core of an image without a mask is the whole image.
+    .. math:: \lambda L(t) + (1 - \lambda)\,L(t'), \quad L(t) = \log \sum_i \exp(b_i - b_t + a_i)
+
+    The exponents a are those of eq. 73, t' is the label of the previous image and lambda the unchanged area fraction. As in
+    the paper, one rectangle serves the whole batch; its area is uniform in [0, 1] (CutMix with alpha = 1) before clipping.
+    The core of an image without a mask is the whole image.
 
     Returns:
         (B,) nats, not negative; lower is better.

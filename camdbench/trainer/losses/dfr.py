@@ -14,14 +14,16 @@ from camdbench.trainer.task import LossResult
 
 @loss("dfr", paper="Kirichenko et al. 2022, Last Layer Re-Training, arXiv:2204.02937, definition of DFR")
 def dfr(step: TrainingStep, *, l1: NonNegativeFloat = 0.0) -> LossResult:
-    """DFR: cross-entropy on frozen features with an L1 penalty on the head, CE + l1 sum |W|.
+    r"""DFR: cross-entropy on frozen features with an L1 penalty on the head.
+
+    .. math:: \mathrm{CE} + \lambda \sum |W|
 
     Only the layers after the target layer are trained; features are in eval mode. The paper trains on images whose background
     is independent of the class, such as `shortcuts(correlation=0.125)`, and starts from trained weights.
 
     Args:
         step: the batch.
-        l1: weight of the penalty.
+        l1: lambda, weight of the penalty.
 
     Returns:
         (B,) not negative; lower is better.

@@ -21,9 +21,11 @@ from camdbench.trainer.task import LossResult
     paper="Pillai & Pirsiavash 2021, Consistent Interpretations, AAAI 35(3), released train_gcam_grid_consistency.py",
 )
 def gcc(step: TrainingStep, *, weight: NonNegativeFloat = 25.0, cam: str = "gradcam") -> LossResult:
-    """GCC: cross-entropy plus the L1 distance between the map of a 2 x 2 image grid and the map of one of its images.
+    r"""GCC: cross-entropy plus the L1 distance between the map of a 2 x 2 image grid and the map of one of its images.
 
-    CE + lambda mean |n(G(x4)) - M|, mean over the cells of the larger map. The grid x4 has the image in a random quarter and
+    .. math:: \mathrm{CE} + \lambda\, \mathrm{mean}\,|n(G(x_4)) - M|
+
+    The mean is over the cells of the larger map. The grid x_4 has the image in a random quarter and
     three images of other classes, drawn from the batch with replacement. G is the map of the image's label, n divides by
     the sum, and M is n(G(x)) in the quarter of the image and 0 elsewhere. Gradients flow through both maps. A map of zeros
     has no gradient (`zero_map`). An image has no second term if its batch has no other class (`alone`).

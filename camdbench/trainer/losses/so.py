@@ -44,9 +44,11 @@ def so(
     sigma: PositiveFloat | None = None,
     cam: str = "gradcam",
 ) -> LossResult:
-    """SO-Loss: cross-entropy plus the cosine distance of the label's map to the mask (Algorithm 1).
+    r"""SO-Loss: cross-entropy plus the cosine distance of the label's map to the mask (Algorithm 1).
 
-    beta CE + (1 - beta) (1 - cos(P, M*)). P pools the maps of the views, transformed back, on the layer's grid and is
+    .. math:: \beta\, \mathrm{CE} + (1 - \beta)\,(1 - \cos(P, M^*))
+
+    P pools the maps of the views, transformed back, on the layer's grid and is
     up-sampled to the mask; M* = GaussianBlur(M). `kernel=0` is SO-Loss, else SO-Loss-Blur. The paper prints cos without
     1 -, which would move maps off the object. An image with an empty mask has no second term (`skipped`); a map of zeros
     gives 1 and no gradient.

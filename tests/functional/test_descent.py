@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from camdbench.explainers.common.descent import Adam, Sgd
+from camdbench.functional.descent import Adam, Sgd
 
 PAIRS: dict[str, tuple[Callable[[Tensor], Any], Callable[[Tensor], torch.optim.Optimizer]]] = {
     "adam": (lambda own: Adam(own, 0.1), lambda theirs: torch.optim.Adam([theirs], lr=0.1)),
@@ -58,7 +58,7 @@ def test_kept_rows_go_on_as_if_they_had_been_alone() -> None:
 def test_a_step_does_not_import_the_compiler() -> None:
     program = """
 import sys, torch
-from camdbench.explainers.common.descent import Adam, Sgd
+from camdbench.functional.descent import Adam, Sgd
 values = torch.ones(2, requires_grad=True)
 Adam(values, 0.1).step(torch.ones(2))
 Sgd(values, 0.1, momentum=0.5, dampening=0.5).step(torch.ones(2))
