@@ -57,7 +57,7 @@ def explain(
             any size.
         explainers: a spec such as `gradcam` or `opticam(iterations=50)`; a function `f(trace)`, `f(classifier, images, targets)`
             or `f(model, inputs, targets)`; a reference `FILE.py:NAME`; or several, `"gradcam,opticam"`, a sequence or a mapping.
-        targets: one class for all images, N classes (indices or names of `class_names`), or a rule: predicted, runner_up,
+        targets: one class for all images, (N,) class indices, N names of `class_names`, or a rule: predicted, runner_up,
             least_likely.
         objective: what is explained of that class: a name, such as `log_odds` or `margin(second)`; a function of the logits (C,) of one
             image that returns a scalar; a reference `FILE.py:NAME` to one; or N functions, one per image. See docs/objectives.md.
