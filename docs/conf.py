@@ -40,6 +40,8 @@ html_theme = "furo"
 html_title = f"camdbench {release}"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
+templates_path = ["_templates"]
+html_sidebars = {"**": [f"sidebar/{name}.html" for name in ("scroll-start", "brand", "versions", "search", "navigation", "scroll-end")]}
 exclude_patterns = [
     "_build",
     "examples",
