@@ -82,7 +82,7 @@ nitpick_ignore_regex = [
     # type variables, and names of unions
     (r"py:class", r"[A-Z]|Dtype|MapSource|MapsLike|Normalisation|Objective|Output|OwnFiles|Status|BatchMates|PreviewState"),
     # written without their module, as that is imported for types alone
-    (r"py:.*", r"Dataset|OfModel|Progress|Request|ResultError|UnwritableFile"),
+    (r"py:.*", r"Attention|Dataset|OfModel|Progress|Request|ResultError|UnwritableFile"),
     # parts that no user makes
     (r"py:class", r"camdbench\.(metrics\.common|models|functional|trainer|papers|tables|datasets)\..*"),
 ]
