@@ -32,7 +32,8 @@ IMAGES = (0, 5)  # of `conflict`: the network follows the background of the firs
 NUMBERS = [Path(camdbench.__file__).parent / name for name in ("explainers", "metrics", "functional", "models", "datasets")]  # their code
 MODEL, NETWORKS = "shortcuts-ce", ("shortcuts-ce", "shortcuts-cfce", "shortcuts-cgc", "shortcuts-rcfce", "shortcuts-so")
 FEWER = {  # explainers whose defaults take more than some 300 passes
-    "extremal": "extremal(max_iter=60, step=4, sigma=9.0, blur_sigma=9.0)",
+    "extremal": 'extremal(areas=(0.05, 0.2), max_iter=40, step=4, sigma=9.0, blur_sigma=9.0, search_dtype="network")',
+    "captum:ShapleyValueSampling": "captum:ShapleyValueSampling(n_samples=4)",
     "iscam": "iscam(samples=3)",
     "kernelshap": "kernelshap(samples=200)",
     "lime": "lime(samples=200)",
@@ -47,7 +48,7 @@ WRAPPED = {
     "outside_box": "outside_box(gradcam)",
     "power": "power(gradcam, alpha=2.0)",
     "refine": 'refine(gradcampp, layers=("layer2", "layer3"))',
-    "sess": "sess(gradcam, scales=3)",
+    "sess": "sess(gradcam, scales=2)",
     "smooth": "smooth(gradcam)",
 }
 OTHERS = dict.fromkeys(("attnlrp", "cplrp", "genericattention", "legrad", "rawattention", "rollout", "tibav"), "vit")  # need attention
@@ -58,6 +59,7 @@ ABOUT = {
     "plain": "a small network of convolutions, ReLUs and max pooling, trained on 2,000 images of `shortcuts` for these pictures",
 }
 MAPS = ("gradcam", "centre")  # explainers whose maps metrics score
+SHORTER = {"iir": "iir(steps=20)"}  # metrics whose defaults take minutes
 SECOND = {"mcs": "mcs(network='shortcuts-so')"}
 CLAIMING = {"completeness": "integratedgradients(steps=20)"}
 
@@ -191,15 +193,20 @@ def _value(rows: pd.DataFrame) -> str:
 def metric_pictures(folder: Path, out: Path) -> dict[str, dict[str, str]]:
     """Curves and values of metrics of maps, on the two images."""
     special = {"mosaic", "backgrounds", "second network"}
-    wanted = [one.name for one in metrics if one.facts.scope == "map" and not special & set(one.facts.needs) and one.name not in CLAIMING]
-    rows = _run(out, MAPS, wanted)
-    about, curves = load_run(out), load_curves(out)
-    stored = StoredMaps(out, about)
-    maps = [[stored.exact(MODEL, spec, image, (96, 96)) for spec in MAPS] for image in about["ids"]]
+    known = [one for one in metrics if one.facts.scope == "map" and not special & set(one.facts.needs) and one.name not in CLAIMING]
+    specs = {one.name: str(metrics.parse_one(SHORTER.get(one.name, one.name))) for one in known}
+    light = [specs[one.name] for one in known if "explainer" not in one.facts.needs and ":" not in one.name]
+    runs = [out.with_name(f"{out.name}-{name}") for name in MAPS]
+    scored = [_run(run, [name], specs.values() if name == MAPS[0] else light) for name, run in zip(MAPS, runs, strict=True)]
+    rows, curves, about = pd.concat(scored), pd.concat(map(load_curves, runs)), load_run(runs[0])
+    stored = [StoredMaps(run, load_run(run)) for run in runs]
+    maps = [[own.exact(MODEL, name, image, (96, 96)) for name, own in zip(MAPS, stored, strict=True)] for image in about["ids"]]
     path = _write(folder, "metrics/maps.jpg", map_strip(_pictures(), maps))  # type: ignore[arg-type]
-    found = {
-        name: _scored(folder, name, rows[rows["metric"] == name], curves[curves["metric"] == name], about, path, MAPS) for name in wanted
-    }
+    found = dict[str, dict[str, str]]()
+    for name, spec in specs.items():
+        own = rows[rows["metric"] == spec]
+        shown = [one for one in MAPS if one in set(own["explainer"])]
+        found[name] = _scored(folder, name, own, curves[curves["metric"] == spec], about, path, shown)
     for name, explained in CLAIMING.items():
         spec, run = str(explainers.parse_one(explained)), out.with_name(f"{out.name}-{name}")
         rows = _run(run, [spec], [name])

@@ -13,7 +13,8 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 
 from _gallery import sphinx_gallery_conf  # noqa: E402, F401  (a neighbour of this file)
-from _generate import GUIDES, guides, read_pictures, write_pages  # noqa: E402  (a neighbour of this file)
+from _generate import GUIDES, guides, write_pages  # noqa: E402  (a neighbour of this file)
+from _pictures import draw_all  # noqa: E402  (a neighbour of this file)
 
 project = "camdbench"
 author = "camdbench contributors"
@@ -50,6 +51,6 @@ def write_report() -> None:
         camdbench.report(run, out=HERE / "reference" / "pages" / "report-example.html")
 
 
-write_pages(HERE / "reference", read_pictures(HERE / "reference"))
+write_pages(HERE / "reference", draw_all(HERE / "reference" / "pictures"))
 write_report()
 html_extra_path = ["reference/pages"]

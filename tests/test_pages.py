@@ -53,6 +53,15 @@ class TestEveryEntry:
                 lacking.append((name, ", ".join(options) or "formula"))
         assert lacking == []
 
+    def test_says_what_each_option_does(self, pages: dict[str, str]) -> None:
+        silent = [
+            (name, option.name)
+            for kind, name in ENTRIES
+            for option in REGISTRIES[kind].get(name).options
+            if re.search(rf"^\| `{option.name}` \|.*\|  \|$", pages[f"{kind}/{file_of(name)}.md"], re.MULTILINE)
+        ]
+        assert silent == []
+
 
 @pytest.mark.parametrize("name", metrics.names())
 def test_a_metric_states_one_of_three_directions(name: str, pages: dict[str, str]) -> None:
