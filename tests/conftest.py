@@ -72,6 +72,14 @@ def _hashes_of_files_are_kept_apart(tmp_path_factory: pytest.TempPathFactory) ->
     os.environ["CAMDBENCH_HOME"] = str(tmp_path_factory.mktemp("home"))
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _files_are_not_forced_to_the_disk() -> Iterator[None]:
+    """No power is cut in a test, and a run forces some twenty files."""
+    with pytest.MonkeyPatch.context() as patches:
+        patches.setattr(os, "fsync", lambda _: None)
+        yield
+
+
 @pytest.fixture(autouse=True)
 def _plug_ins_are_forgotten() -> Iterator[None]:
     """What a test registers is gone after it, so that the contract suites count the package's own functions only."""

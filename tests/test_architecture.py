@@ -11,6 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+from helpers.each import each
 
 import camdbench
 
@@ -113,7 +114,7 @@ def _shared_basenames(modules: list[str]) -> dict[str, list[str]]:
 class TestTheChecks:
     """The checks above find what they are for."""
 
-    @pytest.mark.parametrize(
+    @each(
         ("source", "lines"),
         [
             ("import camdbench", [1]),

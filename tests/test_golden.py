@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import configparser
-import re
-import shlex
+import importlib
+import sys
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -47,18 +47,11 @@ NOT_ON_THE_MODEL = {
 }  # the embedded networks have no attention
 
 
-def options_of_tox() -> dict[str, dict[str, str]]:
-    """The options of each run of `tox -e golden`."""
-    config = configparser.ConfigParser(interpolation=None)
-    config.read(ROOT / "tox.ini", encoding="utf-8")
-    own = config["golden"]
-    written = re.sub(r"\{\[golden\](\w+)\}", lambda found: own[found[1]], own["runs"])
-    found = {}
-    for line in written.strip().splitlines():
-        _, verb, *words = shlex.split(line)
-        options = cli.get_command(None, verb).make_context(verb, words).params
-        found[Path(options["out"]).name] = options
-    return found
+@pytest.fixture(scope="module")
+def tool() -> Any:
+    """The module of benchmarks/golden that reads tox.ini and carries out a run."""
+    sys.path.append(str(ROOT / "benchmarks" / "golden"))  # last, so that it hides nothing
+    return importlib.import_module("golden_runs")
 
 
 @pytest.fixture(scope="module")
@@ -88,9 +81,13 @@ def test_metrics_stand_under_their_default_protocols(golden):
             assert line.protocol == metrics.get(parse_spec(line.metric).name).protocols[0].name
 
 
-def test_the_tables_are_those_of_the_commands(golden):
-    asked = options_of_tox()
-    assert set(asked) == set(TABLES)
+def test_the_tables_are_those_of_the_commands(golden, tool, tmp_path: Path):
+    jobs = tool.jobs_of(tmp_path)
+    asked = {job.name: cli.get_command(None, "run").make_context("run", job.run[1:]).params for job in jobs}
+    assert {job.name: Path(job.check[3]) for job in jobs} == {name: RESULTS / file for name, file in TABLES.items()}
+    for job in jobs:
+        assert (job.run[0], job.check[0], job.check[1]) == ("run", "check", str(asked[job.name]["out"]))
+        assert Path(job.check[1]).parent == tmp_path
     for name, table in golden.items():
         wanted = set(explainers.parse(asked[name]["explainers"]))
         assert {str(spec) for spec in wanted} == set(table["explainer"]) - {"none"}
@@ -134,3 +131,24 @@ def test_a_tolerance_is_at_least_twice_the_spread_of_float32(golden):
 def test_the_readme_names_every_table_and_every_explainer_that_is_left_out():
     text = (RESULTS / "README.md").read_text(encoding="utf-8")
     assert all(f"`{name}`" in text for name in (*TABLES.values(), *TOO_MANY_PASSES, *NOT_ON_THE_MODEL))
+
+
+def test_a_check_that_fails_is_the_exit_code_of_its_run(tool, tmp_path: Path):
+    check = ["check", str(tmp_path / "run"), "--against", str(RESULTS / "golden.csv")]
+    options = ["--explainers", "gradcam", "--metrics", "ad", "--limit", "1", "--device", "cpu", "--quiet", "--out", str(tmp_path / "run")]
+    done = tool.carry_out(tool.Job("default", ["run", *options], check))
+    assert done.code == 4  # one image, and six explainers less
+    assert "opticam" in done.text
+    refused = tool.carry_out(tool.Job("default", ["run", *options, "--limit", "0"], check))
+    assert refused.code == 2
+    assert "--limit" in refused.text
+
+
+def test_runs_share_the_cores_by_their_threads(tool, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(tool.os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    assert (tool.processes(7), tool.processes(9), tool.processes(1)) == (7, 8, 1)
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    assert tool.processes(7) == 2
+    monkeypatch.setenv("OMP_NUM_THREADS", "16")
+    assert tool.processes(7) == 1

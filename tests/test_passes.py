@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 import torch
-from explainers.test_costs import IMAGES, SPECS, passes_announced, quantities_of, toy_of
+from explainers.test_costs import IMAGES, passes_announced, quantities_of, specs_of, toy_of
+from helpers.each import each, subcase
 from helpers.seen_passes import passes_seen
 from helpers.speed_tool import speed_module
 from helpers.toys import SIZE, ToyData, maps_of, size_of, toy_batch, toy_classifier
@@ -77,12 +78,6 @@ COMPLETE = tuple(
     explainers.parse('integratedgradients(steps=2),gradientshap(samples=2, baseline="black"),deeplift,integratedgradients(steps=3)')
 )
 OUTSIDE = {"difull", "dipart"}  # their logits are those of heads outside of the network, whose way back hooks cannot see
-METRICS = [
-    (spec, count)
-    for name in PAGE.metrics
-    for spec in CHEAP.get(name, (name,))
-    for count in ((0,) if has_model_scope(metrics.parse_one(name)) else (1, 2, 4))  # explainers
-]
 
 
 def test_every_explainer_and_metric_has_one_row() -> None:
@@ -100,7 +95,7 @@ def test_formulas_are_of_options_and_of_the_quantities_that_the_page_explains() 
     assert used == set(PAGE.quantities)
 
 
-@pytest.mark.parametrize("formula", ["open('x')", "().__class__", "samples ** 9", "[1]", "other", "1 +", "lambda: 1", "1 < 2 < 3"])
+@each("formula", ["open('x')", "().__class__", "samples ** 9", "[1]", "other", "1 +", "lambda: 1", "1 < 2 < 3"])
 def test_a_cell_that_is_no_formula_is_refused(formula: str) -> None:
     with pytest.raises(ValueError, match="formula"):
         tool.evaluate(formula, {"samples": 2})
@@ -114,8 +109,14 @@ def test_a_name_with_two_rows_is_refused(tmp_path: Path) -> None:
         tool.read_page(page)
 
 
-@pytest.mark.parametrize("spec", SPECS)
-def test_the_row_of_an_explainer_is_what_hooks_see_and_what_it_announces(spec: str) -> None:
+@pytest.mark.parametrize("name", explainers.names())
+def test_the_row_of_an_explainer_is_what_hooks_see_and_what_it_announces(name: str, subtests: pytest.Subtests) -> None:
+    for spec in specs_of(name):
+        with subcase(subtests, spec):
+            _the_row_is_what_hooks_see_and_what_is_announced(spec)
+
+
+def _the_row_is_what_hooks_see_and_what_is_announced(spec: str) -> None:
     """Announced costs have no checks, made once a batch, and Captum's Guided Grad-CAM counts a way back to the layer as a whole one."""
     checked = explainers.parse_one(spec)
     toy = toy_of(checked.name)
@@ -136,8 +137,15 @@ def test_the_row_of_an_explainer_is_what_hooks_see_and_what_it_announces(spec: s
     assert sum(_of_both(checked, quantities, IMAGES, made=False)) <= sum(made)
 
 
-@pytest.mark.parametrize(("spec", "count"), METRICS)
-def test_as_many_images_pass_as_the_row_of_a_metric_says(spec: str, count: int) -> None:
+@pytest.mark.parametrize("name", PAGE.metrics)
+def test_as_many_images_pass_as_the_row_of_a_metric_says(name: str, subtests: pytest.Subtests) -> None:
+    for spec in CHEAP.get(name, (name,)):
+        for count in (0,) if has_model_scope(metrics.parse_one(name)) else (1, 2, 4):
+            with subcase(subtests, spec, explainers=count):
+                _as_many_images_pass_as_the_row_says(spec, count)
+
+
+def _as_many_images_pass_as_the_row_says(spec: str, count: int) -> None:
     metric = metrics.parse_one(spec)
     chosen = (COMPLETE if spec == "completeness" else CAMS)[:count]
     specs = chosen or (NO_EXPLAINER,)
@@ -148,7 +156,7 @@ def test_as_many_images_pass_as_the_row_of_a_metric_says(spec: str, count: int) 
     assert sum(needed) <= sum(made)
 
 
-@pytest.mark.parametrize(
+@each(
     ("metric", "names", "forward"),
     [
         ("insertion", "gradcam", 225),

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from helpers.each import each
 
 import camdbench
 from camdbench.core.registries import explainers, losses, metrics
@@ -136,11 +137,11 @@ def judge(evidence, verdict="verdict"):
         found = Counter(hit.partition(": ")[2] for line, text in prose_of(self.SOURCE) for hit in retired_in(text, line))
         assert found == Counter(["told", "told", "nobody", "desk", "of its own"])
 
-    @pytest.mark.parametrize("word", ["Nobody", "somebody", "tells", "mends", "judged", "verdicts", "shelves", "witnesses", "Likewise"])
+    @each("word", ["Nobody", "somebody", "tells", "mends", "judged", "verdicts", "shelves", "witnesses", "Likewise"])
     def test_in_every_form(self, word: str) -> None:
         assert retired_in(f"a\n{word} b") == [f"2: {word.lower()}"]
 
-    @pytest.mark.parametrize("text", ["we recommend it", "a desktop", "an amendment", "evident", "its own folder"])
+    @each("text", ["we recommend it", "a desktop", "an amendment", "evident", "its own folder"])
     def test_other_words_pass(self, text: str) -> None:
         assert retired_in(text) == []
 
@@ -159,7 +160,7 @@ def judge(evidence, verdict="verdict"):
     def test_shapes(self, doc: str, stated: bool) -> None:
         assert bool(SHAPE.search(returns_of(doc))) is stated
 
-    @pytest.mark.parametrize(
+    @each(
         ("paper", "stated"),
         [
             ("Zhang et al. 2024, arXiv:2301.07002, eq. 13-15", True),

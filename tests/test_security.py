@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
+from helpers.each import each
 from PIL import EpsImagePlugin, Image
 
 import camdbench
@@ -86,7 +87,7 @@ class TestCodeThatIsNeverRun:
         with pytest.raises(SampleError, match=r"a\.png: cannot be decoded"):
             read_picture(Path("a.png"))
 
-    @pytest.mark.parametrize("form", FORMATS)
+    @each("form", FORMATS)
     def test_pictures_of_other_formats_are_read_whatever_their_name(self, form: str) -> None:
         Image.new("RGB", (8, 4), (255, 0, 0)).save("a.txt", format=form)
         assert read_picture(Path("a.txt")).size == (8, 4)

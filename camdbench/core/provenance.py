@@ -23,12 +23,17 @@ _ROOT = Path(__file__).parents[1]
 def versions() -> dict[str, str]:
     """Versions of Python and of the packages that determine values."""
     found = {"python": platform.python_version()}
-    for name in _PACKAGES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = "not installed"
+    found |= {name: _version(name) for name in _PACKAGES}
     return found | {"libwebp": _libwebp()}
+
+
+@cache
+def _version(name: str) -> str:
+    """Version of an installed package, which does not change while a process runs."""
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "not installed"
 
 
 def _libwebp() -> str:

@@ -82,7 +82,7 @@ def _background(variant: str, label: int) -> int | None:
     return _RANDOM if variant == "mixed_rand" else (label + _SHIFTS[variant]) % _GROUPS if variant in _SHIFTS else None
 
 
-def groups_of_imagenet(file: Path) -> tuple[int, ...]:
+def groups_of_imagenet(file: str | Path) -> tuple[int, ...]:
     """Class of ImageNet-9 of each of ImageNet's 1,000 classes, -1 for classes outside it, from the release's `in_to_in9.json`.
 
     A prediction of a network with 1,000 classes is right if its group is the label; one outside the groups is wrong.
@@ -90,6 +90,7 @@ def groups_of_imagenet(file: Path) -> tuple[int, ...]:
     Raises:
         UsageError: the file is not JSON, or does not name a group from -1 to 8 for each class.
     """
+    file = Path(file)
     try:
         check_text(file)
         content: Any = json.loads(file.read_text(encoding="utf-8"))

@@ -94,7 +94,7 @@ def f_fidelity_plus(
         (B,) float64 in [-100, 100], per cent; higher is better.
 
     Raises:
-        UsageError: a size is above 100, or there is no such network.
+        UsageError: no size is given, or one above 100, or there is no such network.
         NotApplicable: the network has another number of classes.
     """
     how = _Removal(alpha, beta, sizes, samples, masking, scored_class, scored_output)
@@ -124,7 +124,7 @@ def f_fidelity_minus(
         (B,) float64 in [-100, 100], per cent; lower is better.
 
     Raises:
-        UsageError: a size is above 100, or there is no such network.
+        UsageError: no size is given, or one above 100, or there is no such network.
         NotApplicable: the network has another number of classes.
     """
     how = _Removal(alpha, beta, sizes, samples, masking, scored_class, scored_output)
@@ -132,6 +132,8 @@ def f_fidelity_minus(
 
 
 def _fidelity(inputs: MetricInputs, network: str | None, how: _Removal, side: Side) -> MetricResult:
+    if not how.sizes:
+        raise UsageError("sizes = (): give one or more percentages of the pixels")
     if too_large := [size for size in how.sizes if size > 100]:
         raise UsageError(f"sizes = {how.sizes!r}: {too_large[0]:g} % of the pixels; give percentages up to 100")
     scorer, classes = second_network(inputs, network), scored_classes(inputs, how.scored_class)

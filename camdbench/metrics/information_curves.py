@@ -106,7 +106,10 @@ def sic(
 
     Raises:
         NotApplicable: an image has a side of one pixel, or Pillow writes no WebP files.
+        UsageError: `least` is above 1, or `shares` are not ascending.
     """
+    if least > 1:
+        raise UsageError(f"least = {least:g}: a probability is at most 1; give one in [0, 1]")
     return _area(inputs, _Uncovering(shares, seed_share, interpolation, jitter), information, least, scored_class, "probability")
 
 

@@ -50,7 +50,8 @@ def check_needs(dataset: str, gives: Collection[str], chosen: Sequence[Spec], sc
     for kind, spec, needs in wanted:
         for need in sorted(ANNOTATIONS & needs):
             if need not in gives and need == "mosaic":
-                raise UsageError(f"{kind} {spec}: needs mosaics of several images; give --dataset 'grid({dataset})'")
+                fix = f"give --dataset 'grid({dataset})'" if dataset in datasets else "use the data set grid(…)"
+                raise UsageError(f"{kind} {spec}: needs mosaics of several images; {fix}")
             if need not in gives:
                 raise UsageError(f"{kind} {spec}: needs {need}, which data set {dataset} does not have{_files_of(dataset, need)}")
 

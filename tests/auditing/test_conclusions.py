@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
+from helpers.each import each
 
 from camdbench.auditing.conclusions import conclude
 
 UP, DOWN, WIDE = (0.2, 0.6), (-0.6, -0.2), (-0.1, 0.5)
 
 
-@pytest.mark.parametrize(
+@each(
     ("intervals", "explainers", "expected"),
     [
         ({"logit": UP}, 5, ("follows", "")),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from helpers.each import each
 
 from camdbench.auditing.explainer_truth import movement, same_explainers, share_errors, tracking
 from camdbench.auditing.metric_table import METRIC_COLUMNS, Audited, metric_table
@@ -102,7 +103,7 @@ def select(count: int) -> tuple[TruthInputs, Audited, np.ndarray]:
     return TruthInputs(share_map=S[:, :count], share_true={"logit": R}), audited(slice(count)), ERROR[:, :count]
 
 
-@pytest.mark.parametrize(
+@each(
     ("values", "truths", "about", "reasons"),
     [
         (select(0)[2], *select(0)[:2], {"0 distinct explainers; tau needs two"}),
@@ -122,7 +123,7 @@ def test_inputs_without_a_conclusion_say_why(values, truths, about, reasons):
     assert (found.loc[found["reason"] != "", "conclusion"].str.split(",").str[0] == "open").all()
 
 
-@pytest.mark.parametrize("shape", [(1, 0, 0), (2, 1, 1), (3, 2, 0), (1, 2, 2), (3, 6, 2), (2, 6, 9)])
+@each("shape", [(1, 0, 0), (2, 1, 1), (3, 2, 0), (1, 2, 2), (3, 6, 2), (2, 6, 9)])
 def test_small_and_sparse_tables_have_a_tau_or_a_reason(shape):
     networks, explainers, images = shape
     for rate in (0.0, 0.5, 1.0):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from helpers.each import each
 from scipy import stats
 
 from camdbench.auditing.reliability import (
@@ -131,7 +132,7 @@ def test_the_table_has_a_row_per_network_and_their_mean():
     assert found.loc[("ad", "one"), "consistency_with"] == ""
 
 
-@pytest.mark.parametrize(
+@each(
     ("values", "reason"),
     [
         (Q[:1], "fewer than 2 explainers"),

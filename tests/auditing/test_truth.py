@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from helpers.each import each
 from torch import Tensor, nn
 
 from camdbench.auditing.coalition_logits import coalition_images, logits_of_images, measure_all_logits, measure_logits
@@ -65,8 +66,8 @@ def look_up(data: Shortcuts, index: int, draws: int, a: float, b: float) -> Clas
     return Classifier(LookUp(known, a, b), "head", mean=0.0, std=1.0)
 
 
-@pytest.mark.parametrize(("a", "b"), [(3.0, 1.0), (2.0, 0.0), (0.0, 2.0)])
-@pytest.mark.parametrize("draws", [8, 24])
+@each(("a", "b"), [(3.0, 1.0), (2.0, 0.0), (0.0, 2.0)])
+@each("draws", [8, 24])
 def test_a_look_up_network_has_its_exact_truth(a: float, b: float, draws: int) -> None:
     data = data_of(split="balanced", count=16)
     congruent = {data.background(index) == data.labels[index]: index for index in range(16)}

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from click.shell_completion import get_completion_class
+from helpers.each import each
 
 from camdbench.cli.completion import SHELLS, VARIABLE, use_shells
 from camdbench.cli.main import cli, run_cli
@@ -24,7 +25,7 @@ def offered(*words: str, shell: str = "zsh") -> list[str]:
     return [item.value for item in kind(cli, {}, "camdbench", VARIABLE).get_completions(list(words[:-1]), words[-1])]
 
 
-@pytest.mark.parametrize(
+@each(
     ("words", "expected"),
     [
         (["summ"], ["summarise"]),

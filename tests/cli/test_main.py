@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 import pytest
 import yaml
+from helpers.each import each
 
 from camdbench.cli import main as cli
 from camdbench.cli.exit_codes import report
@@ -29,7 +30,7 @@ def test_help_names_every_verb_and_the_exit_codes(capsys: pytest.CaptureFixture[
     assert "130" in text
 
 
-@pytest.mark.parametrize("verb", VERBS)
+@each("verb", VERBS)
 def test_help_of_a_verb_has_an_example(verb: str, capsys: pytest.CaptureFixture[str]):
     assert run_cli([verb, "--help"]) == 0
     assert f"camdbench {verb} " in capsys.readouterr().out
@@ -62,7 +63,7 @@ def test_defaults_do_not_depend_on_the_extras_installed(capsys: pytest.CaptureFi
         timm_zoo.names.cache_clear()
 
 
-@pytest.mark.parametrize(("words", "examples"), [([], 3), (["run"], 6), (["score"], 3), (["diff"], 2), (["data", "make-masks"], 2)])
+@each(("words", "examples"), [([], 3), (["run"], 6), (["score"], 3), (["diff"], 2), (["data", "make-masks"], 2)])
 def test_each_example_stands_on_a_line_of_its_own(words: list[str], examples: int, capsys: pytest.CaptureFixture[str]):
     assert run_cli([*words, "--help"]) == 0
     text = capsys.readouterr().out
@@ -70,9 +71,7 @@ def test_each_example_stands_on_a_line_of_its_own(words: list[str], examples: in
     assert sum(line.startswith("  camdbench ") for line in text.splitlines()) == examples
 
 
-@pytest.mark.parametrize(
-    "words", [["--help"], ["--version"], ["run", "--help"], ["list", "explainers"], ["list", "models"], ["list", "metrics", "ag"]]
-)
+@each("words", [["--help"], ["--version"], ["run", "--help"], ["list", "explainers"], ["list", "models"], ["list", "metrics", "ag"]])
 def test_help_and_listings_import_nothing_heavy(words: list[str]):
     code = (
         f"import sys\nfrom camdbench.cli.main import run_cli\nassert run_cli({words!r}) == 0\nprint(sorted({HEAVY!r} & set(sys.modules)))"
@@ -86,7 +85,7 @@ def test_the_module_is_the_command():
     assert done.stdout.startswith("camdbench ")
 
 
-@pytest.mark.parametrize(
+@each(
     ("words", "code", "line"),
     [
         (["rum"], 2, "Error: no command 'rum'; did you mean 'run'?"),

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from typing import NamedTuple
 
 import pytest
 import torch
+from helpers.each import subcase
 from helpers.toys import maps_of, reordered, size_of, toy_batch, toy_classifier
 from torch import Tensor
 
@@ -182,21 +184,36 @@ AT_DEFAULTS = {
 NOT_OF_ACTIVATIONS = {"captum:InternalInfluence"}  # gradients at the layer, which do not vanish with its activations
 SPREAD = 2e-4  # of a map in [0, 1] between batches, of toys in float32; docs/stability.md has the spreads of networks
 STABLE = {"extremal": 1e-9, "opticam": 1e-9}  # of the raw map, by a search in float64
-SPECS = [pytest.param(name, spec, toy, id=f"{toy}-{spec}") for name, row in ROWS.items() for toy in row.toys for spec in row.specs]
-
-every_spec = pytest.mark.parametrize(("name", "spec", "toy"), SPECS)
 
 
-@pytest.fixture
-def classifier(toy: str) -> Classifier:
-    """A fresh toy of the kind that the row asks for."""
-    return toy_classifier(toy)
+class Case(NamedTuple):
+    """A spec on one of the small networks, each of which is made anew wherever it is asked for."""
+
+    name: str
+    spec: str
+    toy: str
+
+    def classifier(self, *, frozen: bool = False) -> Classifier:
+        """A fresh toy; `frozen`: one parameter asks for no gradient."""
+        classifier = toy_classifier(self.toy)
+        list(classifier.network.parameters())[2].requires_grad_(not frozen)
+        return classifier
+
+    def maps(self, batch: Batch, *, classifier: Classifier | None = None, target: str | int = "label", seed: int = 0) -> Saliency:
+        """Maps of a batch, by a fresh toy unless one is given."""
+        return maps_of(classifier or self.classifier(), batch, self.spec, target=target, seed=seed)
 
 
-@pytest.fixture
-def batch(toy: str) -> Batch:
-    """Four fresh images of the size that the toy takes."""
-    return toy_batch(size=size_of(toy))
+class Known(NamedTuple):
+    """What all promises of a case are compared with: its maps of four images for their labels, by a toy in eval mode."""
+
+    batch: Batch
+    found: Saliency
+
+
+def cases_of(name: str) -> list[Case]:
+    """Every spec of a row on every toy of it."""
+    return [Case(name, spec, toy) for toy in ROWS[name].toys for spec in ROWS[name].specs]
 
 
 def test_every_explainer_has_a_row() -> None:
@@ -208,56 +225,15 @@ def test_controls_see_no_class() -> None:
     assert {entry.name for entry in explainers if entry.facts.control} & set(ROWS) <= blind
 
 
-@every_spec
-class TestMaps:
-    def test_are_in_range_repeatable_and_independent_of_the_batch(
-        self, classifier: Classifier, batch: Batch, name: str, spec: str, subtests: pytest.Subtests
-    ) -> None:
-        images, before = batch.images.clone(), classifier.passes
-        found = maps_of(classifier, batch, spec)
-        spent = classifier.passes - before
-        with subtests.test("the images are not written to"):
-            assert torch.equal(batch.images, images)
-            assert batch.images.grad is None
-            assert not batch.images.requires_grad
-        with subtests.test("what goes back through the network states that it needs gradients"):
-            rules = name in ("ebp", "cmwp")  # hand down probabilities, which are no derivatives
-            if not rules and (spent.backward or spent.tail_backward):
-                assert "gradients" in needs_of(explainers.parse_one(spec))
-        with subtests.test("finite, in the unit range, at image size"):
-            _check_range(found, batch)
-        with subtests.test("raw values in the declared range, by default options"):
-            low, high = map(float, explainers.get(name).facts.values[1:-1].split(", "))
-            assert spec != ROWS[name].specs[0] or found.raw.ge(low).logical_and(found.raw.le(high)).all()
-        with subtests.test("repeatable to the bit"):
-            assert torch.equal(maps_of(classifier, batch, spec).maps, found.maps)
-        with subtests.test("independent of the batch size"):
-            one, three = (maps_of(classifier, batch.part(*ends), spec).maps for ends in ((0, 1), (1, 4)))
-            torch.testing.assert_close(found.maps, torch.cat([one, three]), rtol=0, atol=SPREAD)
-        with subtests.test("independent of the order"):
-            order = [2, 0, 3, 1]
-            shuffled = maps_of(classifier, reordered(batch, order), spec).maps
-            torch.testing.assert_close(found.maps[order], shuffled, rtol=0, atol=SPREAD)
-        with subtests.test("not flat"):
-            predicted = maps_of(classifier, batch, spec, target="predicted")
-            assert predicted.status == ("ok",) * 4
-            if name != "uniform":  # which is flat on purpose
-                assert (predicted.maps.flatten(1).amax(1) - predicted.maps.flatten(1).amin(1) > 0.01).all()
-
-    def test_depend_on_class_pixels_and_seed_as_stated(
-        self, classifier: Classifier, batch: Batch, name: str, spec: str, subtests: pytest.Subtests
-    ) -> None:
-        row, first = ROWS[name], maps_of(classifier, batch, spec).raw
-        with subtests.test("class"):
-            zero, three = (maps_of(classifier, batch, spec, target=target).raw for target in (0, 3))
-            assert torch.equal(zero, three) is not row.sees_class
-        with subtests.test("pixels"):
-            other = Batch(batch.ids, toy_batch(seed=7, size=batch.images.shape[-2:]).images, batch.labels, batch.boxes, batch.masks)
-            assert torch.equal(first, maps_of(classifier, other, spec).raw) is not row.sees_image
-        with subtests.test("seed"):
-            draws = row.draws or "random" in spec
-            assert torch.equal(first, maps_of(classifier, batch, spec, seed=1).raw) is not draws
-            assert explainers.get(name).facts.stochastic or not draws
+@pytest.mark.parametrize("name", ROWS)
+def test_keeps_every_promise_with_every_spec_on_every_toy(name: str, subtests: pytest.Subtests) -> None:
+    for case in cases_of(name):
+        batch = toy_batch(size=size_of(case.toy))
+        with subcase(subtests, "the model, the images and the global random numbers are left as they were", spec=case.spec, toy=case.toy):
+            known = Known(batch, _left_as_it_was(case, batch, training=False))
+        for promise, check in PROMISES.items():
+            with subcase(subtests, promise, spec=case.spec, toy=case.toy):
+                check(case, known)
 
 
 @pytest.mark.parametrize("name", AT_DEFAULTS)
@@ -274,70 +250,128 @@ def test_maps_at_the_defaults_do_not_depend_on_the_batch(name: str) -> None:
         torch.testing.assert_close(shuffled.raw, whole.raw[order], rtol=0, atol=STABLE[name])
 
 
-@every_spec
-def test_dead_layers_give_finite_maps_with_a_status(batch: Batch, name: str, spec: str, toy: str, subtests: pytest.Subtests) -> None:
-    needs = explainers.get(name).facts.needs
-    for case, layer in (("zero", "relu2"), ("negative", "conv2")):
-        with subtests.test(case):
-            if toy == "vit" or ("linear head" in needs and layer == "conv2"):
-                pytest.skip("no such layer, or one that the explainer refuses")
-            classifier = toy_classifier(toy)
-            classifier.network.conv2.bias.data.fill_(-100)  # behind the ReLU every activation is zero
-            classifier.layer = layer
-            found = maps_of(classifier, batch, spec)
-            assert found.raw.isfinite().all()
-            assert found.maps.isfinite().all()
-            assert set(found.status) <= {"ok", "constant_map"}
-            if layer == "relu2" and "layer" in needs and "layer=" not in spec and name not in NOT_OF_ACTIVATIONS:
-                assert found.status == ("constant_map",) * 4
+def _left_as_it_was(case: Case, batch: Batch, *, training: bool) -> Saliency:
+    """Maps, of a toy one of whose parameters is frozen, after which nothing differs from before."""
+    classifier, images = case.classifier(frozen=True).train(training), batch.images.clone()
+    before, passes = _state_of(classifier), classifier.passes
+    torch.manual_seed(5 + training)
+    state = torch.random.get_rng_state()
+    found = case.maps(batch, classifier=classifier)
+    spent = classifier.passes - passes
+    assert _state_of(classifier) == before
+    assert torch.equal(torch.random.get_rng_state(), state)
+    assert torch.equal(batch.images, images)
+    assert batch.images.grad is None
+    assert not batch.images.requires_grad
+    rules = case.name in ("ebp", "cmwp")  # hand down probabilities, which are no derivatives
+    if not rules and (spent.backward or spent.tail_backward):
+        assert "gradients" in needs_of(explainers.parse_one(case.spec))
+    return found
 
 
-@every_spec
-def test_the_model_is_left_as_it_was_and_gives_the_same_maps_in_every_mode(
-    batch: Batch, name: str, spec: str, toy: str, subtests: pytest.Subtests
-) -> None:
-    found = list[Tensor]()
-    for training in (False, True):
-        classifier = toy_classifier(toy).train(training)
-        list(classifier.network.parameters())[2].requires_grad_(False)
-        before = _state_of(classifier)
-        torch.manual_seed(5 + training)
-        state = torch.random.get_rng_state()
-        found.append(maps_of(classifier, batch, spec).maps)
-        with subtests.test("left as it was", training=training):
-            assert _state_of(classifier) == before
-        with subtests.test("global random numbers are not moved", training=training):
-            assert torch.equal(torch.random.get_rng_state(), state)
-    with subtests.test("train mode and global random numbers change no map"):
-        assert torch.equal(*found)
-    with subtests.test("frozen"):
-        assert torch.equal(maps_of(toy_classifier(toy).requires_grad_(False), batch, spec).maps, found[0])
-    explained = _explained(classifier.eval(), batch.images, batch, spec)
-    for mode in (torch.no_grad, torch.inference_mode):
-        with subtests.test(mode.__name__), mode():
-            assert torch.equal(_explained(classifier, batch.images.clone(), batch, spec), explained)
-    with subtests.test("images made in inference mode"):
-        with torch.inference_mode():
-            images = batch.images.clone()
-        assert torch.equal(_explained(classifier, images, batch, spec), explained)
-
-
-@every_spec
-def test_in_float64_gives_the_same_maps(classifier: Classifier, batch: Batch, name: str, spec: str, toy: str) -> None:
-    exact = toy_classifier(toy)
-    exact.network.double()  # as a network that was trained in float64; mean and std stay in float32
-    found = maps_of(exact, batch, spec)
-    torch.testing.assert_close(found.maps, maps_of(classifier, batch, spec).maps, rtol=0, atol=1e-3)
-
-
-def _check_range(found: Saliency, batch: Batch) -> None:
-    assert found.maps.shape == (4, *batch.images.shape[-2:])
+def _in_range(case: Case, known: Known) -> None:
+    found = known.found
+    assert found.maps.shape == (4, *known.batch.images.shape[-2:])
     assert found.maps.dtype == torch.float32
     assert found.maps.isfinite().all()
     assert found.raw.isfinite().all()
     assert found.maps.min() >= 0
     assert found.maps.max() <= 1
     assert not found.maps.requires_grad
+    low, high = map(float, explainers.get(case.name).facts.values[1:-1].split(", "))  # of the raw map, by default options
+    assert case.spec != ROWS[case.name].specs[0] or found.raw.ge(low).logical_and(found.raw.le(high)).all()
+
+
+def _repeatable(case: Case, known: Known) -> None:
+    assert torch.equal(case.maps(known.batch).maps, known.found.maps)
+
+
+def _by_batch_size_and_order(case: Case, known: Known) -> None:
+    order = [2, 0, 3, 1]
+    shuffled = reordered(known.batch, order)
+    one, three = (case.maps(shuffled.part(*ends)).maps for ends in ((0, 1), (1, 4)))
+    torch.testing.assert_close(known.found.maps[order], torch.cat([one, three]), rtol=0, atol=SPREAD)
+
+
+def _not_flat(case: Case, known: Known) -> None:
+    predicted = case.maps(known.batch, target="predicted")
+    assert predicted.status == ("ok",) * 4
+    if case.name != "uniform":  # which is flat on purpose
+        assert (predicted.maps.flatten(1).amax(1) - predicted.maps.flatten(1).amin(1) > 0.01).all()
+
+
+def _by_class(case: Case, known: Known) -> None:
+    assert known.batch.labels.tolist() == [0, 1, 2, 3]
+    assert torch.equal(case.maps(known.batch, target=0).raw, known.found.raw) is not ROWS[case.name].sees_class
+
+
+def _by_pixels(case: Case, known: Known) -> None:
+    batch = known.batch
+    other = Batch(batch.ids, toy_batch(seed=7, size=batch.images.shape[-2:]).images, batch.labels, batch.boxes, batch.masks)
+    assert torch.equal(known.found.raw, case.maps(other).raw) is not ROWS[case.name].sees_image
+
+
+def _by_seed(case: Case, known: Known) -> None:
+    draws = ROWS[case.name].draws or "random" in case.spec
+    assert torch.equal(known.found.raw, case.maps(known.batch, seed=1).raw) is not draws
+    assert explainers.get(case.name).facts.stochastic or not draws
+
+
+def _of_dead_layers(case: Case, known: Known) -> None:
+    needs = explainers.get(case.name).facts.needs
+    for layer in ("relu2", "conv2"):  # zero; negative
+        if case.toy == "vit" or ("linear head" in needs and layer == "conv2"):
+            continue  # no such layer, or one that the explainer refuses
+        classifier = case.classifier()
+        classifier.network.conv2.bias.data.fill_(-100)  # behind the ReLU every activation is zero
+        classifier.layer = layer
+        found = case.maps(known.batch, classifier=classifier)
+        assert found.raw.isfinite().all()
+        assert found.maps.isfinite().all()
+        assert set(found.status) <= {"ok", "constant_map"}
+        if layer == "relu2" and "layer" in needs and "layer=" not in case.spec and case.name not in NOT_OF_ACTIVATIONS:
+            assert found.status == ("constant_map",) * 4
+
+
+def _in_train_mode(case: Case, known: Known) -> None:
+    assert torch.equal(_left_as_it_was(case, known.batch, training=True).maps, known.found.maps)
+
+
+def _of_a_frozen_network(case: Case, known: Known) -> None:
+    assert torch.equal(case.maps(known.batch, classifier=case.classifier().requires_grad_(False)).maps, known.found.maps)
+
+
+def _in_modes_without_gradients(case: Case, known: Known) -> None:
+    classifier, batch = case.classifier(), known.batch
+    explained = _explained(classifier, batch.images, batch, case.spec)
+    for mode in (torch.no_grad, torch.inference_mode):
+        with mode():
+            images = batch.images.clone()
+            assert torch.equal(_explained(classifier, images, batch, case.spec), explained), mode.__name__
+    assert images.is_inference()
+    assert torch.equal(_explained(classifier, images, batch, case.spec), explained)
+
+
+def _in_float64(case: Case, known: Known) -> None:
+    exact = case.classifier()
+    exact.network.double()  # as a network that was trained in float64; mean and std stay in float32
+    torch.testing.assert_close(case.maps(known.batch, classifier=exact).maps, known.found.maps, rtol=0, atol=1e-3)
+
+
+PROMISES: dict[str, Callable[[Case, Known], None]] = {
+    "finite, in the unit range, at image size, raw values in the declared range": _in_range,
+    "repeatable to the bit": _repeatable,
+    "independent of the batch size and of the order": _by_batch_size_and_order,
+    "not flat for the predicted class": _not_flat,
+    "depends on the class as stated": _by_class,
+    "depends on the pixels as stated": _by_pixels,
+    "depends on the seed as stated": _by_seed,
+    "finite with a status where a layer is dead": _of_dead_layers,
+    "the same maps in train mode": _in_train_mode,
+    "the same maps of a frozen network": _of_a_frozen_network,
+    "the same maps in modes without gradients": _in_modes_without_gradients,
+    "the same maps in float64": _in_float64,
+}
 
 
 def _explained(classifier: Classifier, images: Tensor, batch: Batch, spec: str) -> Tensor:

@@ -6,6 +6,7 @@ from dataclasses import fields
 from typing import Any
 
 import pytest
+from helpers.each import each
 from pytest_regressions.file_regression import FileRegressionFixture
 
 from camdbench.core.registries import explainers, losses, metrics
@@ -38,7 +39,7 @@ def test_defaults_and_facts_are_the_recorded_ones(kind: str, file_regression: Fi
     file_regression.check("".join(sorted(lines)), extension=".txt", basename=kind)
 
 
-@pytest.mark.parametrize("name", [name for name in metrics.names() if not name.startswith("quantus:")])
+@each("name", [name for name in metrics.names() if not name.startswith("quantus:")])
 def test_a_direction_is_the_docstring_s(name: str) -> None:
     entry = metrics.get(name)
     said = {"higher is better": True, "lower is better": False}

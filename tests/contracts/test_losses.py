@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from helpers.each import each
 from helpers.steps import first_of, slope, toy_step
 from torch import Tensor
 
@@ -51,17 +52,17 @@ def _check(text: str, head: str) -> None:
     assert by_autograd == pytest.approx(by_values, rel=1e-4)
 
 
-@pytest.mark.parametrize("text", [text for text in SPECS if not text.startswith("dfr")])  # which reaches the head alone
+@each("text", [text for text in SPECS if not text.startswith("dfr")])  # which reaches the head alone
 def test_the_gradient_is_the_slope_of_the_values(text: str) -> None:
     _check(text, "gap")
 
 
-@pytest.mark.parametrize("text", DENSE)
+@each("text", DENSE)
 def test_so_it_is_where_the_map_needs_a_second_derivative(text: str) -> None:
     _check(text, "dense")
 
 
-@pytest.mark.parametrize("text", SPECS)
+@each("text", SPECS)
 def test_one_value_for_each_image_and_each_part_in_training_too(text: str) -> None:
     spec = losses.parse_one(text)
     for step in (toy_step(train=True), first_of(toy_step())):
@@ -78,7 +79,7 @@ def test_every_registered_loss_is_tested_here() -> None:
     assert {losses.parse_one(text).name for text in SPECS} == set(losses.names())
 
 
-@pytest.mark.parametrize("text", ["so(views=1, kernel=3)", *sorted(set(losses.names()) - {"so"})])
+@each("text", ["so(views=1, kernel=3)", *sorted(set(losses.names()) - {"so"})])
 def test_losses_that_read_masks_say_so(text: str) -> None:
     spec, step = losses.parse_one(text), toy_step()
     object.__setattr__(step, "batch", type(step.batch)(step.batch.ids, step.batch.images, step.batch.labels))
@@ -89,9 +90,7 @@ def test_losses_that_read_masks_say_so(text: str) -> None:
         assert losses.load(spec.name)(step, **spec.arguments).total.isfinite().all()
 
 
-@pytest.mark.parametrize(
-    "text", ["so(views=1, kernel=3)", "cfce", "rcfce", "cfbce", "rcfbce", "cutmix-cfce", "bce", "energy", "gcc", "ria"]
-)
+@each("text", ["so(views=1, kernel=3)", "cfce", "rcfce", "cfbce", "rcfbce", "cutmix-cfce", "bce", "energy", "gcc", "ria"])
 def test_an_image_without_label_is_refused_where_it_must_have_one(text: str) -> None:
     spec, step = losses.parse_one(text), toy_step()
     step.batch.labels[1] = -1

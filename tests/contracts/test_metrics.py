@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 import torch
+from helpers.each import subcase
 from helpers.network_hooks import images_counted
 from helpers.toys import SIZE, Toy, ToyData, reordered, toy_batch, toy_classifier
 from skimage.segmentation import slic
@@ -158,8 +159,6 @@ SPECS = _specs()
 JOBS = {"completeness": Spec.of("integratedgradients", {"steps": 8})}  # explainers of metrics that score few; else Grad-CAM
 OF_MAPS = [spec for spec in SPECS if not has_model_scope(metrics.parse_one(spec))]
 
-every_spec = pytest.mark.parametrize("spec", SPECS)
-
 
 def test_every_metric_has_a_row() -> None:
     assert set(ROWS) == set(metrics.names())
@@ -167,7 +166,7 @@ def test_every_metric_has_a_row() -> None:
 
 def test_protocols_set_options_that_the_metric_takes(subtests: pytest.Subtests) -> None:
     for spec in SPECS:
-        with subtests.test(spec):
+        with subcase(subtests, spec):
             parsed = metrics.parse_one(spec)
             entry = metrics.get(parsed.name)
             for option in entry.options:
@@ -185,80 +184,100 @@ def _float64_where_bits_decide(request: pytest.FixtureRequest) -> None:
 
     Of a network in float64 the maps are equal in all bits of float32 whatever the order of the sums.
     """
-    if "callspec" in vars(request.node) and request.node.callspec.params.get("spec") == "quantus:EfficientMPRT":
+    if "callspec" in vars(request.node) and request.node.callspec.params.get("name") == "quantus:EfficientMPRT":
         request.getfixturevalue("float64")
 
 
-@every_spec
-class TestEveryMetric:
-    def test_values_are_repeatable_and_independent_of_the_batch(self, batch: Batch, spec: str, subtests: pytest.Subtests) -> None:
+@pytest.mark.parametrize("name", ROWS)
+def test_keeps_every_promise_with_every_spec(name: str, subtests: pytest.Subtests) -> None:
+    batch = toy_batch()
+    for spec in (spec for spec in SPECS if spec.partition("(")[0] == name):
         for toy in ("gap", "dense"):  # a head that sees places matters here alone
-            classifier = toy_classifier(toy)
-            before = _state_of(classifier, batch)
-            first = result_of(classifier, batch, spec)
-            with subtests.test("leaves the model and the images as they were", toy=toy):
-                assert _state_of(classifier, batch) == before
-                assert not any(module._forward_hooks for module in classifier.modules())
-            found = per_image(first)
-            wanted = values(found)
-            with subtests.test("a value or a reason for every image", toy=toy):
-                _check_values(found, classifier, spec)
-            with subtests.test("values lie in the declared range", toy=toy):
-                assert outside(wanted, metrics.get(metrics.parse_one(spec).name).facts.values) == []
-            with subtests.test("curves have places and finite values", toy=toy):
-                _check_curves(first)
-            with subtests.test("repeatable to the bit", toy=toy):
-                torch.testing.assert_close(values(scores_of(classifier, batch, spec)), wanted, rtol=0, atol=0, equal_nan=True)
-            with subtests.test("independent of the batch size", toy=toy):
-                one, three = (values(scores_of(classifier, batch.part(*ends), spec)) for ends in ((0, 1), (1, 4)))
-                torch.testing.assert_close(wanted, torch.cat([one, three]), **CLOSE, equal_nan=True)
-            with subtests.test("independent of the order", toy=toy):
-                order = [2, 0, 3, 1]
-                shuffled = values(scores_of(classifier, reordered(batch, order), spec))
-                torch.testing.assert_close(wanted[order], shuffled, **CLOSE, equal_nan=True)
-
-    def test_extreme_logits_give_no_score_or_a_value(self, batch: Batch, spec: str, subtests: pytest.Subtests) -> None:
-        with subtests.test("NaN"):
-            broken = toy_classifier()
-            broken.network.head[-1].weight.data.fill_(torch.nan)
-            assert {score.status for score in scores_of(broken, batch, spec)} <= {"error", "not_applicable"}
-        for scale in (30.0, 1e4):  # where float32 probabilities are one and zero
-            with subtests.test("scaled", scale=scale):
-                certain = toy_classifier()
-                certain.network.head[-1].weight.data.mul_(scale)
-                check_statuses(scores_of(certain, batch, spec))
-
-    def test_missing_and_odd_regions_give_a_value_or_a_reason(self, batch: Batch, spec: str, subtests: pytest.Subtests) -> None:
-        beside = torch.tensor([[100.0, 100.0, 120.0, 130.0], [-9.0, -9.0, -2.0, -1.0]])
-        cases = {
-            "no boxes, empty masks": replace(batch, boxes=tuple(torch.zeros(0, 4) for _ in range(4)), masks=torch.zeros_like(batch.masks)),
-            "boxes beside the image, full masks": replace(batch, boxes=(beside,) * 4, masks=torch.ones_like(batch.masks)),
-        }
-        for case, changed in cases.items():
-            with subtests.test(case):
+            _values_are_repeatable_and_independent_of_the_batch(batch, spec, toy, subtests)
+        for scale in (torch.nan, 30.0, 1e4):  # of the logits; with the last two, float32 probabilities are one and zero
+            with subcase(subtests, f"{spec}: logits times {scale}"):
+                _extreme_logits_give_no_score_or_a_value(batch, spec, scale)
+        for case, changed in _odd_regions(batch).items():
+            with subcase(subtests, f"{spec}: {case}"):
                 check_statuses(scores_of(toy_classifier(), changed, spec))
+        if spec in OF_MAPS:
+            _odd_maps_have_a_value_or_a_status_and_are_left_as_they_were(batch, spec, subtests)
 
 
-@pytest.mark.parametrize("spec", OF_MAPS)
-def test_odd_maps_have_a_value_or_a_status_and_are_left_as_they_were(batch: Batch, spec: str, subtests: pytest.Subtests) -> None:
+def _values_are_repeatable_and_independent_of_the_batch(batch: Batch, spec: str, toy: str, subtests: pytest.Subtests) -> None:
+    classifier = toy_classifier(toy)
+    before = _state_of(classifier, batch)
+    first = result_of(classifier, batch, spec)
+    with subcase(subtests, f"{spec}: leaves the model and the images as they were", toy=toy):
+        assert _state_of(classifier, batch) == before
+        assert not any(module._forward_hooks for module in classifier.modules())
+    found = per_image(first)
+    wanted = values(found)
+    with subcase(subtests, f"{spec}: a value in the declared range, or a reason, for every image", toy=toy):
+        _check_values(found, classifier, spec)
+        assert outside(wanted, metrics.get(metrics.parse_one(spec).name).facts.values) == []
+    with subcase(subtests, f"{spec}: curves have places and finite values", toy=toy):
+        _check_curves(first)
+    with subcase(subtests, f"{spec}: repeatable to the bit", toy=toy):
+        torch.testing.assert_close(values(scores_of(classifier, batch, spec)), wanted, rtol=0, atol=0, equal_nan=True)
+    with subcase(subtests, f"{spec}: independent of the batch size and of the order", toy=toy):
+        order = [2, 0, 3, 1]
+        shuffled = reordered(batch, order)
+        one, three = (values(scores_of(classifier, shuffled.part(*ends), spec)) for ends in ((0, 1), (1, 4)))
+        torch.testing.assert_close(wanted[order], torch.cat([one, three]), **CLOSE, equal_nan=True)
+
+
+def _extreme_logits_give_no_score_or_a_value(batch: Batch, spec: str, scale: float) -> None:
+    classifier = toy_classifier()
+    classifier.network.head[-1].weight.data.mul_(scale)
+    found = scores_of(classifier, batch, spec)
+    if scale == scale:
+        check_statuses(found)
+    else:
+        assert {score.status for score in found} <= {"error", "not_applicable"}
+
+
+def _odd_regions(batch: Batch) -> dict[str, Batch]:
+    beside = torch.tensor([[100.0, 100.0, 120.0, 130.0], [-9.0, -9.0, -2.0, -1.0]])
+    return {
+        "no boxes, empty masks": replace(batch, boxes=tuple(torch.zeros(0, 4) for _ in range(4)), masks=torch.zeros_like(batch.masks)),
+        "boxes beside the image, full masks": replace(batch, boxes=(beside,) * 4, masks=torch.ones_like(batch.masks)),
+    }
+
+
+def _odd_maps_have_a_value_or_a_status_and_are_left_as_they_were(batch: Batch, spec: str, subtests: pytest.Subtests) -> None:
     for case, make in ODD_MAPS.items():
-        with subtests.test(case):
+        with subcase(subtests, f"{spec}: {case} maps"):
             found = scores_of(toy_classifier(), batch, spec, given(make()))
             if case == "nan":
                 assert {score.status for score in found} <= {"error", "undefined", "not_applicable"}
             else:
                 check_statuses(found)
-    with subtests.test("not written to"):
+    with subcase(subtests, f"{spec}: maps are not written to"):
         raw = torch.randn(4, *SIZE, generator=torch.Generator().manual_seed(0))
         before = raw.clone()
         scores_of(toy_classifier(), batch, spec, given(raw))
         assert torch.equal(raw, before)
 
 
-@pytest.mark.parametrize("spec", [specs[0] for specs in ROWS.values() if specs[0] in OF_MAPS])
-def test_different_maps_have_different_values(batch: Batch, spec: str) -> None:
-    if "explainer" in metrics.get(spec.partition("(")[0]).facts.needs:
-        pytest.skip("such a metric scores the explainer, not the one map")
+@pytest.mark.parametrize("name", ROWS)
+def test_its_first_spec_tells_maps_apart_and_neither_other_images_nor_other_explainers_change_a_value(
+    name: str, subtests: pytest.Subtests
+) -> None:
+    spec = ROWS[name][0]
+    if spec in OF_MAPS and "explainer" not in metrics.get(name).facts.needs:  # such a metric scores the explainer, not the one map
+        with subcase(subtests, "different maps have different values"):
+            _different_maps_have_different_values(spec)
+    if not name.startswith("quantus:") or "explainer" in metrics.get(name).facts.needs:  # others of Quantus see one image at a time
+        with subcase(subtests, "an image has the same value alone, among three and among 64 in any order"):
+            _an_image_has_the_same_value_alone_among_three_and_among_64_in_any_order(spec)
+    if spec in OF_MAPS:
+        with subcase(subtests, "further explainers pass only images that depend on their maps, and change no value"):
+            _further_explainers_pass_only_images_that_depend_on_their_maps_and_change_no_value(name)
+
+
+def _different_maps_have_different_values(spec: str) -> None:
+    batch = toy_batch()
     right = replace(batch, labels=toy_classifier()(batch.images).argmax(1))  # OM is 100 wherever the network errs
     found = (values(scores_of(toy_classifier(), right, spec, some_maps(seed))).tolist() for seed in range(8))
     first = next(found)
@@ -306,14 +325,7 @@ def _check_curves(found: BatchResult) -> None:
             assert curve.y[scores.scored].isfinite().all()
 
 
-def _together() -> list[str]:
-    """A spec of every metric, but for those of Quantus that are given one image at a time whatever the batch is."""
-    alone = [name for name in ROWS if name.startswith("quantus:") and "explainer" not in metrics.get(name).facts.needs]
-    return [specs[0] for name, specs in ROWS.items() if name not in alone]
-
-
-@pytest.mark.parametrize("spec", _together())
-def test_an_image_has_the_same_value_alone_among_three_and_among_64_in_any_order(spec: str) -> None:
+def _an_image_has_the_same_value_alone_among_three_and_among_64_in_any_order(spec: str) -> None:
     classifier, batch = toy_classifier(), toy_batch(64)
     order = torch.randperm(64, generator=torch.Generator().manual_seed(0)).tolist()
     found = values(scores_of(classifier, reordered(batch, order), spec))[torch.tensor(order).argsort()]
@@ -348,8 +360,7 @@ FURTHER: dict[str, int] = {
 }
 
 
-@pytest.mark.parametrize("name", [name for name, specs in ROWS.items() if specs[0] in OF_MAPS])
-def test_further_explainers_pass_only_images_that_depend_on_their_maps_and_change_no_value(name: str) -> None:
+def _further_explainers_pass_only_images_that_depend_on_their_maps_and_change_no_value(name: str) -> None:
     spec, batch = ROWS[name][0], toy_batch(2)
     cams, found = ("gradcam", "hirescam", "layercam", "xgradcam"), dict[int, list[BatchResult]]()
     images = dict[int, int]()

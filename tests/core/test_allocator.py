@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+from helpers.each import each
 
 from camdbench.core import allocator
 
@@ -64,7 +65,7 @@ def test_python_reuses_layers_up_to_32_mib_and_with_the_setting_larger_ones() ->
     assert setting_large < explained_large / 20
 
 
-@pytest.mark.parametrize("name", SETTINGS)
+@each("name", SETTINGS)
 def test_what_the_user_has_set_stays(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setenv(name, "131072")
     assert not allocator.reuse_freed_memory()

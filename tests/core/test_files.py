@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from helpers.each import each
 from helpers.faults import failing, largest_file, read_only
 from pydantic import BaseModel
 
@@ -77,8 +78,8 @@ class TestCreating:
 
 
 class TestUnwritable:
-    @pytest.mark.parametrize("call", ["mkdir", "fsync", "replace"])
-    @pytest.mark.parametrize(
+    @each("call", ["mkdir", "fsync", "replace"])
+    @each(
         ("number", "fix"),
         [
             (errno.ENOSPC, "free space on the disk"),
@@ -128,7 +129,7 @@ class TestFields:
         file.write_text("name: x\ndata: {count: 3}\n")
         assert read_fields(file, "recipe", "name: x") == {"name": "x", "data": {"count": 3}}
 
-    @pytest.mark.parametrize(
+    @each(
         ("content", "message"),
         [
             (b"- a\n- b\n", "expected fields such as `name: x`, found list"),
@@ -163,7 +164,7 @@ class _Form(BaseModel):
 
 
 class TestReading:
-    @pytest.mark.parametrize(
+    @each(
         ("text", "reason"),
         [
             ("{", "Expecting property name"),

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from helpers.each import each
 
 from camdbench.core.errors import CamdbenchError, UsageError
 from camdbench.core.foreign_code import calling, place_of, plugin_hash
@@ -27,7 +28,7 @@ def _defined(text: str) -> Callable[..., Any]:
     return _executed(text)["f"]
 
 
-@pytest.mark.parametrize("error", [SystemExit(3), BaseException("x"), GeneratorExit(), ValueError("x\ny"), RecursionError("x")])
+@each("error", [SystemExit(3), BaseException("x"), GeneratorExit(), ValueError("x\ny"), RecursionError("x")])
 def test_every_exception_is_one_line_that_names_the_code(error: BaseException) -> None:
     with pytest.raises(CamdbenchError, match=r"^explainer mine: [^\n]+$"), calling("explainer mine"):
         raise error

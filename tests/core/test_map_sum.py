@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
+from helpers.each import each
 
 from camdbench.core.map_sum import Completeness
 from camdbench.core.registries import explainers, reference_of
 from camdbench.core.spec import Spec
 
 
-@pytest.mark.parametrize(
+@each(
     ("claim", "options", "wanted"),
     [
         (Completeness("baseline"), {"baseline": "black"}, "black"),

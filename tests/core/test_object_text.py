@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 import torch
+from helpers.each import each
 from PIL import Image
 from torch import nn
 
@@ -96,7 +96,7 @@ MAKERS: dict[str, Callable[[Any], Any]] = {
 }
 
 
-@pytest.mark.parametrize("name", MAKERS)
+@each("name", MAKERS)
 def test_other_values_have_another_hash_and_equal_ones_the_same(name: str) -> None:
     make = MAKERS[name]
     assert object_hash(make(3)) == object_hash(make(3)) != object_hash(make(4))

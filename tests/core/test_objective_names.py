@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from helpers.each import each
 
 from camdbench.core.errors import UsageError
 from camdbench.core.objective_names import OBJECTIVES, explained_by, parse_objective
 
 
-@pytest.mark.parametrize(
+@each(
     ("text", "expected"),
     [
         (" logit ", "logit"),
@@ -28,7 +29,7 @@ def test_a_name_has_one_spelling(text: str, expected: str):
     assert parse_objective(expected) == parse_objective(text)
 
 
-@pytest.mark.parametrize(
+@each(
     ("text", "message"),
     [
         ("log_ods", "no objective 'log_ods'; did you mean 'log_odds'"),

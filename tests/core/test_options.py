@@ -6,6 +6,7 @@ import ast
 from typing import Any, Literal
 
 import pytest
+from helpers.each import each
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from camdbench.core.errors import UsageError
@@ -53,13 +54,13 @@ MISFITS = [
 ]
 
 
-@pytest.mark.parametrize(("annotation", "value"), [(row[0], value) for row in FITS for value in row[1:]])
+@each(("annotation", "value"), [(row[0], value) for row in FITS for value in row[1:]])
 def test_a_value_that_fits_comes_back(annotation: str, value: object) -> None:
     found = check_options("f", (Option("x", annotation, None),), {"x": value})
     assert found == {"x": value}
 
 
-@pytest.mark.parametrize(("annotation", "value"), MISFITS)
+@each(("annotation", "value"), MISFITS)
 def test_a_value_that_does_not_fit_is_named_with_its_owner_and_type(annotation: str, value: object) -> None:
     with pytest.raises(UsageError) as error:
         check_options("opticam", (Option("x", annotation, None),), {"x": value})
@@ -123,9 +124,7 @@ def test_an_option_without_type_or_default_is_refused(function: Any) -> None:
         options_of_source(source)
 
 
-@pytest.mark.parametrize(
-    "annotation", ["list[int]", "dict", "os.PathLike", "Callable", "print('x')", "'PositiveInt'", "tuple[int, int]", "Undefined"]
-)
+@each("annotation", ["list[int]", "dict", "os.PathLike", "Callable", "print('x')", "'PositiveInt'", "tuple[int, int]", "Undefined"])
 def test_an_annotation_outside_the_closed_set_is_refused_and_never_evaluated(annotation: str) -> None:
     source = ast.parse(f"def f(trace, *, x: {annotation} = None): ...").body[0]
     assert isinstance(source, ast.FunctionDef)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import pytest
+from helpers.each import each
 
 from camdbench.core.protocols import SWITCHES, Protocol
 
@@ -22,7 +22,7 @@ def test_switches_are_all_of_them_by_name() -> None:
     assert BASE.switches["reduction"] == "mean"
 
 
-@pytest.mark.parametrize("switch", SWITCHES)
+@each("switch", SWITCHES)
 def test_the_digest_follows_every_switch(switch: str) -> None:
     changed = BASE.with_options({switch: "another", "step": 8})
     assert changed.digest("ad") != BASE.digest("ad")

@@ -9,6 +9,7 @@ from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
+from helpers.each import each
 
 from camdbench.core import registries, registry
 from camdbench.core.errors import CamdbenchError, UsageError
@@ -48,7 +49,7 @@ def forgetful() -> Iterator[None]:
 
 
 class TestNames:
-    @pytest.mark.parametrize(
+    @each(
         ("kind", "given", "name"),
         [
             ("metric", "average_drop", "ad"),

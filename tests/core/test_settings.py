@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 import click
 import pytest
 from click.testing import CliRunner
+from helpers.each import each
 
 import camdbench
 from camdbench.cli.config_options import config_options
@@ -92,7 +93,7 @@ def test_every_option_of_run_is_a_field_and_every_field_an_option():
     assert len(flags) == 35
 
 
-@pytest.mark.parametrize(
+@each(
     ("given", "message"),
     [
         ({"limt": 3}, "no option 'limt'; did you mean 'limit'"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import keyword
 
 import pytest
+from helpers.each import each
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -51,7 +52,7 @@ def test_a_repeated_backslash_and_quote_survive() -> None:
     assert parse_spec(str(spec)) == spec
 
 
-@pytest.mark.parametrize(
+@each(
     ("text", "message"),
     [
         ("", "there is an empty name before or after a comma"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from helpers.each import each
 
 from camdbench.core.errors import UsageError
 from camdbench.core.target_rules import check_target_rule
@@ -18,7 +19,7 @@ def test_leading_zeros_and_other_digits_are_the_same_class() -> None:
     assert check_target_rule("٣") == "3"
 
 
-@pytest.mark.parametrize("rule", ["-1", -1, "best", "", "1.0", "²", "label,predicted"])
+@each("rule", ["-1", -1, "best", "", "1.0", "²", "label,predicted"])
 def test_anything_else_is_refused(rule: str | int) -> None:
     with pytest.raises(UsageError, match="expected label, predicted, runner_up, least_likely or a class index"):
         check_target_rule(rule)

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from helpers.dataset_layouts import coco as write_coco
+from helpers.each import each
 
 from camdbench.core.errors import CamdbenchWarning, SampleError, UsageError
 from camdbench.datasets.coco import coco
@@ -57,7 +58,7 @@ def test_polygons_are_those_of_a_literal_reading():
         np.testing.assert_array_equal(mask_of_polygon(polygon, (height, width)).numpy(), slow_polygon(polygon, height, width))
 
 
-@pytest.mark.parametrize(  # compressed run lengths that pycocotools 2.0.11 returns
+@each(  # compressed run lengths that pycocotools 2.0.11 returns
     ("polygon", "text"),
     [
         ([1, 1, 8, 1, 8, 6, 1, 6], ":5400000000000j0"),
@@ -98,7 +99,7 @@ def text_of(runs: list[int]) -> str:
     return text
 
 
-@pytest.mark.parametrize(
+@each(
     ("given", "message"),
     [
         ({"counts": [3, 4], "size": [2, 3]}, r"run lengths sum to 7, not 6"),
@@ -151,7 +152,7 @@ def test_the_label_has_the_largest_area_and_crowds_are_void(tmp_path: Path):
     assert sample.boxes.tolist() == [[4, 4, 9, 9], [10, 10, 15, 15]]
 
 
-@pytest.mark.parametrize(
+@each(
     ("change", "message"),
     [
         ("{", "cannot be read as JSON"),

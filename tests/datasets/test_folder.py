@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from helpers.each import each
 from PIL import Image
 
 from camdbench.core.errors import SampleError, UsageError
@@ -161,7 +162,7 @@ class TestOpening:
         with pytest.raises(UsageError, match=rf"--dataset {root}: a folder, .*give --dataset folder --data-root {root}"):
             check_dataset(str(root), None, None)
 
-    @pytest.mark.parametrize(
+    @each(
         ("spec", "split", "has_root", "message"),
         [
             ("folder", None, False, "data set folder is read from disk; set --data-root DIR"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from helpers.each import each
 
 from camdbench.core.errors import UsageError
 from camdbench.datasets.geometry import Geometry, choose_preprocess, geometry_of
@@ -27,7 +28,7 @@ def test_corners_of_odd_margins() -> None:
     assert Geometry(short=5, crop=8).top_left(5, 8) == (-1, 0)
 
 
-@pytest.mark.parametrize(
+@each(
     "how",
     [
         "fit()",

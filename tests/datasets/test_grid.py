@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from helpers import dataset_layouts as fixtures
+from helpers.each import each
 from torch import Tensor
 from torch.nn.functional import interpolate
 
@@ -145,7 +146,7 @@ class TestMosaics:
 
 
 class TestPool:
-    @pytest.mark.parametrize("seed", range(6))
+    @each("seed", range(6))
     def test_as_many_mosaics_as_any_choice_fills(self, seed: int) -> None:
         """G mosaics of m distinct classes exist if and only if the sum of min(images of a class, G) is at least m G."""
         random = np.random.default_rng(seed)

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from helpers.each import each
 from PIL import Image
 
 from camdbench.core.errors import SampleError, UsageError
@@ -50,7 +51,7 @@ MASKS = {
 }
 
 
-@pytest.mark.parametrize("name", MASKS)
+@each("name", MASKS)
 def test_every_door_of_files_finds_the_object(tmp_path: Path, name: str) -> None:
     file = tmp_path / "masks" / "a" / "0.tif"
     file.parent.mkdir(parents=True)
@@ -93,7 +94,7 @@ def test_colours_of_16_bits_are_refused_as_a_mask(tmp_path: Path) -> None:
         read_mask(tmp_path / "a.png")
 
 
-@pytest.mark.parametrize("dtype", [torch.bool, torch.uint8, torch.int8, torch.int64, torch.float16, torch.float64])
+@each("dtype", [torch.bool, torch.uint8, torch.int8, torch.int64, torch.float16, torch.float64])
 def test_arrays_and_samples(dtype: torch.dtype) -> None:
     values = torch.from_numpy(OBJECT) if dtype == torch.bool else torch.from_numpy(OBJECT).to(dtype) * (1 if dtype == torch.uint8 else -1)
     assert np.array_equal(make_batch(torch.zeros(1, 3, 6, 8), masks=values[None]).masks[0], OBJECT)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from helpers import dataset_layouts as fixtures
 from helpers.dataset_cases import CASES
+from helpers.each import each
 from PIL import Image
 from scipy.io import savemat
 
@@ -78,7 +79,7 @@ CASES_OF_NONSENSE: list[tuple[str, Change, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("name", "change", "message"), CASES_OF_NONSENSE)
+@each(("name", "change", "message"), CASES_OF_NONSENSE)
 def test_one_line_says_which_file_and_what(name: str, change: Change, message: str, tmp_path: Path) -> None:
     CASES[name].build(tmp_path)
     change(tmp_path)
@@ -151,7 +152,7 @@ class TestMasksOfTheSameName:
 
 
 class TestAnotherLevel:
-    @pytest.mark.parametrize("name", [name for name in CASES if name != "folder"])
+    @each("name", [name for name in CASES if name != "folder"])
     def test_the_folder_that_should_have_been_given_is_named(self, name: str, tmp_path: Path) -> None:
         """One level too high and one too low, the commonest mistakes."""
         CASES[name].build(tmp_path / "data")
@@ -160,7 +161,7 @@ class TestAnotherLevel:
             with pytest.raises(UsageError, match=rf"does not exist, but in {tmp_path}/data: use --data-root {tmp_path}/data"):
                 opened(name, given)
 
-    @pytest.mark.parametrize("name", [name for name in CASES if name != "folder"])
+    @each("name", [name for name in CASES if name != "folder"])
     def test_where_the_data_are_to_be_had_is_said(self, name: str, tmp_path: Path) -> None:
         with pytest.raises(UsageError, match=r"docs/datasets/\w+\.md; source: \S+"):
             opened(name, tmp_path)
@@ -190,7 +191,7 @@ class TestAnotherLevel:
         assert folder(tmp_path / home / "train").classes == ["cat"]
 
 
-@pytest.mark.parametrize("name", ["imagenet", "imagenet-csv", "aircraft", "cars", "unrel"])
+@each("name", ["imagenet", "imagenet-csv", "aircraft", "cars", "unrel"])
 def test_a_data_set_with_boxes_alone_takes_masks_that_were_made(name: str, tmp_path: Path) -> None:
     """As `camdbench data masks` promises; the filled boxes of the fixtures are their objects."""
     case = CASES[name]

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torchvision.datasets
 from helpers import dataset_layouts as fixtures
+from helpers.each import each
 
 from camdbench.core.errors import CamdbenchError, UnwritableFile, UsageError
 from camdbench.core.registries import datasets
@@ -14,7 +15,7 @@ from camdbench.datasets.download import fetch
 from camdbench.datasets.open_dataset import available_annotations, check_dataset, open_dataset
 
 
-@pytest.mark.parametrize(("name", "split"), [("pets", "test"), ("cub200", "test"), ("imagenet", "val"), ("sbd", "val"), ("folder", "all")])
+@each(("name", "split"), [("pets", "test"), ("cub200", "test"), ("imagenet", "val"), ("sbd", "val"), ("folder", "all")])
 def test_the_default_split_is_the_reader_s(tmp_path: Path, name: str, split: str) -> None:
     assert check_dataset(name, None, tmp_path)[1] == split
 
@@ -56,7 +57,7 @@ class TestDownload:
         spec, split = check_dataset("pets", None, tmp_path)
         assert open_dataset(spec, split, tmp_path).ids
 
-    @pytest.mark.parametrize(
+    @each(
         ("spec", "called", "arguments"),
         [
             ("pets", "OxfordIIITPet", {"split": "test"}),
@@ -82,7 +83,7 @@ class TestDownload:
         assert open_dataset(checked, split, tmp_path / "new", download=True).ids
         assert asked == [(str(tmp_path / "new"), {"download": True, **arguments})]
 
-    @pytest.mark.parametrize("name", ["pets", "voc2012", "sbd", "aircraft", "flowers102"])
+    @each("name", ["pets", "voc2012", "sbd", "aircraft", "flowers102"])
     def test_what_is_there_is_not_fetched_again(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
         """torchvision would unpack VOC once more, and refuse to move SBD's folders to where they are."""
         getattr(fixtures, name)(tmp_path)

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from helpers.each import each
 from helpers.toys import SIZE, toy_classifier
 from PIL import Image
 from torch.utils.data import Dataset, IterableDataset
@@ -354,7 +355,7 @@ def test_a_random_transform_is_refused_also_later(pictures: Pictures):
         later[2]
 
 
-@pytest.mark.parametrize(
+@each(
     ("given", "more", "message"),
     [
         (Own((GREY - 2.6, 0)), {"ids": ["a/0.png"]}, r"image 'a/0.png' has values -2.1..-2.1: take Normalize out of the data set's"),

@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import pytest
 import torch
+from helpers.each import each
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -30,7 +31,7 @@ class TestReading:
         Image.fromarray(HALVES).save(tmp_path / "a.png")
         assert left_and_right(read_picture(tmp_path / "a.png")) == ((255, 0, 0), (0, 0, 255))
 
-    @pytest.mark.parametrize("mode", ["L", "LA", "P", "RGBA", "CMYK", "1", "YCbCr"])
+    @each("mode", ["L", "LA", "P", "RGBA", "CMYK", "1", "YCbCr"])
     def test_other_modes_become_rgb(self, tmp_path: Path, mode: str) -> None:
         suffix = {"CMYK": "jpg", "YCbCr": "jpg"}.get(mode, "png")
         Image.fromarray(HALVES).convert(mode).save(tmp_path / f"a.{suffix}")
@@ -110,7 +111,7 @@ class TestReading:
         assert left[0] > 200
         assert right[2] > 200
 
-    @pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "bmp", "tiff", "gif", "ppm"])
+    @each("suffix", ["jpg", "png", "webp", "bmp", "tiff", "gif", "ppm"])
     def test_a_truncated_file_is_refused_by_name(self, tmp_path: Path, suffix: str) -> None:
         file = tmp_path / f"a.{suffix}"
         Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)).save(file)
@@ -135,9 +136,9 @@ class TestReading:
 
 
 class TestProtocols:
-    @pytest.mark.parametrize("size", [(640, 480), (480, 640), (224, 224), (225, 1000), (30, 20), (1, 1), (3, 500)])
-    @pytest.mark.parametrize("how", ["resize256_crop224", "resize224_distort"])
-    @pytest.mark.parametrize("side", [224, 96])
+    @each("size", [(640, 480), (480, 640), (224, 224), (225, 1000), (30, 20), (1, 1), (3, 500)])
+    @each("how", ["resize256_crop224", "resize224_distort"])
+    @each("side", [224, 96])
     def test_the_result_is_square_whatever_the_picture(self, size: tuple[int, int], how: str, side: int) -> None:
         image = prepare(Image.new("RGB", size, (255, 128, 0)), how, side)
         assert image.shape == (3, side, side)

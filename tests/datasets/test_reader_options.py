@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from helpers import dataset_layouts as fixtures
+from helpers.each import each
 from PIL import Image
 
 from camdbench.core.errors import SampleError, UsageError
@@ -31,6 +34,7 @@ from camdbench.datasets.unrel import unrel
 from camdbench.datasets.voc2007 import voc2007
 from camdbench.datasets.voc2012 import voc2012
 from camdbench.datasets.waterbirds import waterbirds
+from camdbench.models.zoo import load_classifier
 
 
 class TestImageNet:
@@ -66,7 +70,7 @@ class TestImageNet:
 
 
 class TestPets:
-    @pytest.mark.parametrize("core", ["1", "2", "3", "12", "13", "23", "123"])
+    @each("core", ["1", "2", "3", "12", "13", "23", "123"])
     def test_the_core_is_any_part_of_the_trimap(self, tmp_path: Path, core: str) -> None:
         fixtures.pets(tmp_path)
         trimap = np.asarray(Image.open(next(tmp_path.rglob("Abyssinian_1.png"))))
@@ -410,6 +414,20 @@ class TestImageNet9:
         for name, reason in (("wrong.json", "expected a group from -1 to 8"), ("none.json", "cannot be read as JSON")):
             with pytest.raises(UsageError, match=reason):
                 groups_of_imagenet(tmp_path / name)
+
+    def test_the_network_of_the_page_predicts_the_group_of_the_predicted_class(self, tmp_path: Path) -> None:
+        fixtures.imagenet9(tmp_path)
+        page = (Path(__file__).parents[2] / "docs" / "datasets" / "imagenet9.md").read_text(encoding="utf-8")
+        [(_, code)] = re.findall(r"^```python file=(\S+)\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+        names: dict[str, Any] = {}
+        exec(code, names)
+        grouped, whole = names["network"]("resnet18@random", str(tmp_path / "in_to_in9.json")), load_classifier("resnet18@random")
+        images = torch.rand(4, 3, 32, 32)
+        logits = whole(images)
+        groups = torch.tensor([index % 10 - 1 for index in range(1000)])
+        expected = [[float(own[groups == group].max()) for group in (*range(9), -1)] for own in logits]
+        assert torch.allclose(grouped(images), torch.tensor(expected), rtol=1e-5)
+        assert (grouped(images).argmax(1) % 10).tolist() == (groups[logits.argmax(1)] % 10).tolist()
 
 
 class TestVOC2007:

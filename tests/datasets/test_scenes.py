@@ -7,6 +7,7 @@ import math
 
 import numpy as np
 import pytest
+from helpers.each import each
 from scipy.ndimage import distance_transform_edt
 
 from camdbench.datasets.shortcuts import drawing
@@ -56,8 +57,8 @@ def rendered_from_one_stream(data: Shortcuts, index: int) -> np.ndarray:
     return (np.clip(picture, 0, 1) * 255 + 0.5).astype(np.uint8)
 
 
-@pytest.mark.parametrize("size", [32, 96, 224])
-@pytest.mark.parametrize("split", ["train", "val", "shifted", "conflict", "balanced"])
+@each("size", [32, 96, 224])
+@each("split", ["train", "val", "shifted", "conflict", "balanced"])
 def test_a_scene_is_its_picture_bit_for_bit(split: str, size: int) -> None:
     data = data_of(split, size)
     for index in range(32 if size < 224 else 8):

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from helpers.each import each
 from scipy.ndimage import distance_transform_edt
 
 import camdbench
@@ -45,18 +46,18 @@ def _inside(points: np.ndarray, size: int) -> np.ndarray:
 
 
 class TestShapes:
-    @pytest.mark.parametrize("shape", SHAPES)
+    @each("shape", SHAPES)
     def test_coverage_adds_up_to_the_area(self, shape: str) -> None:
         points = outline(shape) * 0.5 + 0.5  # unit area, so a quarter of the image
         assert coverage(points, 96).mean() == pytest.approx(0.25, abs=1e-3)
 
-    @pytest.mark.parametrize("shape", SHAPES)
+    @each("shape", SHAPES)
     def test_coverage_is_that_of_a_finer_grid(self, shape: str) -> None:
         points = place(shape, draw_pose(np.random.default_rng(3)))
         fine = _inside(points, 48 * 16).reshape(48, 16, 48, 16).mean((1, 3))
         assert np.abs(coverage(points, 48) - fine).max() < 0.1
 
-    @pytest.mark.parametrize("shape", SHAPES)
+    @each("shape", SHAPES)
     def test_objects_lie_wholly_inside_the_image(self, shape: str) -> None:
         random = np.random.default_rng(0)
         placed = np.stack([place(shape, draw_pose(random)) for _ in range(100)])
@@ -78,13 +79,13 @@ class TestShapes:
 
 
 class TestTextures:
-    @pytest.mark.parametrize("kind", TEXTURES)
+    @each("kind", TEXTURES)
     def test_the_same_scene_at_every_size(self, kind: str) -> None:
         small = paint(kind, Surface(48, np.random.default_rng(5)))
         large = paint(kind, Surface(192, np.random.default_rng(5))).reshape(48, 4, 48, 4, 3).mean((1, 3))
         assert np.corrcoef(small.ravel(), large.ravel())[0, 1] > 0.8
 
-    @pytest.mark.parametrize("kind", TEXTURES)
+    @each("kind", TEXTURES)
     def test_colours_are_in_range(self, kind: str) -> None:
         colours = paint(kind, Surface(64, np.random.default_rng(1)))
         assert colours.min() >= 0

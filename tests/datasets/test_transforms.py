@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from helpers.each import each
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -134,8 +135,8 @@ class TestSizes:
         image = SpatialTransform("keep").fit(Image.fromarray(pixels), Annotations()).image
         assert np.array_equal((image * 255).round().byte().permute(1, 2, 0).numpy(), pixels)
 
-    @pytest.mark.parametrize("size", [(333, 500), (61, 40), (50, 50), (20, 90)])
-    @pytest.mark.parametrize(
+    @each("size", [(333, 500), (61, 40), (50, 50), (20, 90)])
+    @each(
         ("how", "sides", "crop", "kind"),
         [
             ("short448", [112], None, "bilinear"),

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
 from helpers import dataset_layouts as fixtures
 from helpers.dataset_cases import CASES, Case
+from helpers.each import each
 
 from camdbench.datasets.open_dataset import check_dataset
 from camdbench.datasets.verify import Verification, verify
@@ -17,7 +17,7 @@ def verified(case: Case | str, root: Path, check: int | None = None) -> Verifica
     return verify(*check_dataset(text, split, root), root, check=check)
 
 
-@pytest.mark.parametrize("name", CASES)
+@each("name", CASES)
 def test_a_fixture_is_sound_and_rarely_complete(tmp_path: Path, name: str) -> None:
     case = CASES[name]
     case.build(tmp_path)
@@ -30,7 +30,7 @@ def test_a_fixture_is_sound_and_rarely_complete(tmp_path: Path, name: str) -> No
     assert found.boxless == found.unlabelled == found.empty_masks == 0
 
 
-@pytest.mark.parametrize(
+@each(
     ("spec", "split", "images"),
     [
         ("imagenet", "val", 50_000),

@@ -10,6 +10,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
+from helpers.each import each
 from helpers.other_libraries import map_of_grad_cam, raw_map_of_grad_cam
 from helpers.toys import size_of, toy_batch, toy_classifier
 from torch import Tensor, nn
@@ -72,8 +73,8 @@ PEERS = {
 }
 
 
-@pytest.mark.parametrize("toy", ["gap", "dense", "vit"])
-@pytest.mark.parametrize("method", PEERS)
+@each("toy", ["gap", "dense", "vit"])
+@each("method", PEERS)
 def test_it_is_that_of_grad_cam(method: str, toy: str) -> None:
     classifier, batch = toy_classifier(toy), toy_batch(size=size_of(toy))
     expected = raw_map_of_grad_cam(classifier, batch, method)

@@ -11,6 +11,7 @@ import captum.attr
 import numpy as np
 import pytest
 import torch
+from helpers.each import each
 from helpers.toys import maps_of, toy_batch, toy_classifier
 from torch import Tensor
 
@@ -93,7 +94,7 @@ def direct(trace: Trace, name: str, index: int) -> Tensor:
     return (found[0] if isinstance(found, tuple) else found).detach()
 
 
-@pytest.mark.parametrize("name", NAMES)
+@each("name", NAMES)
 def test_is_what_captum_gives_for_the_image_alone(name: str) -> None:
     classifier, batch = toy_classifier(), toy_batch(3)
     classifier.network.relu1.inplace = False  # hooks of Captum need the inputs of modules
@@ -108,7 +109,7 @@ def test_is_what_captum_gives_for_the_image_alone(name: str) -> None:
     assert reduced.abs().max() > 0
 
 
-@pytest.mark.parametrize(
+@each(
     ("theirs", "ours"),
     [
         ("captum:Saliency", "saliency"),
@@ -126,7 +127,7 @@ def test_is_what_captum_gives_for_the_image_alone(name: str) -> None:
         ('captum:LayerGradientXActivation(layer="conv2")', 'hirescam(relu=False, layer="conv2")'),
     ],
 )
-@pytest.mark.parametrize("toy", ["gap", "dense"])
+@each("toy", ["gap", "dense"])
 def test_is_our_own_method(toy: str, theirs: str, ours: str) -> None:
     if toy == "dense" and ("Guided" in theirs or "Deconvolution" in theirs):
         pytest.skip("not defined for its tanh")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from helpers.each import each
 from helpers.steps import slope
 from helpers.toys import size_of, toy_batch, toy_classifier
 from torch import Tensor
@@ -28,8 +29,8 @@ def _exact(head: str) -> tuple[Classifier, Batch]:
     return classifier, Batch(batch.ids, batch.images.double(), batch.labels, batch.boxes, batch.masks)
 
 
-@pytest.mark.parametrize("head", ["gap", "dense", "vit"])
-@pytest.mark.parametrize("cam", CAMS)
+@each("head", ["gap", "dense", "vit"])
+@each("cam", CAMS)
 def test_the_map_is_the_benchmarks(cam: str, head: str) -> None:
     classifier, batch = _exact(head)
     trained = _map(classifier, batch, cam, differentiable=True)
@@ -40,8 +41,8 @@ def test_the_map_is_the_benchmarks(cam: str, head: str) -> None:
     assert not judged.requires_grad
 
 
-@pytest.mark.parametrize("head", ["gap", "dense", "vit"])
-@pytest.mark.parametrize("cam", CAMS)
+@each("head", ["gap", "dense", "vit"])
+@each("cam", CAMS)
 def test_its_derivative_by_the_weights_is_the_slope_of_its_values(cam: str, head: str) -> None:
     classifier, batch = _exact(head)
 

@@ -5,18 +5,15 @@ from __future__ import annotations
 import re
 
 import pytest
+from helpers.each import subcase
 
 from camdbench.core.registries import explainers
 
 
-@pytest.mark.parametrize("name", explainers.names())
-def test_a_docstring_has_a_short_first_line_and_states_the_shape(name: str) -> None:
-    doc = explainers.get(name).doc
-    assert len(doc.partition("\n")[0]) <= 100
-    assert re.search(r"\nReturns:\n    \(B, (h, w|H, W|cells, cells)\)", doc)
-
-
-@pytest.mark.parametrize("name", explainers.names())
-def test_no_retired_word_stands_in_a_docstring(name: str) -> None:
+def test_docstrings_have_a_short_first_line_state_the_shape_and_hold_no_retired_word(subtests: pytest.Subtests) -> None:
     retired = r"nobody|somebody|told|tells|mend|judge|verdict|desk|ledger|shelf|exhibit|witness|of one's own|likewise"
-    assert not re.search(rf"\b({retired})", explainers.get(name).doc)
+    for entry in explainers:
+        with subcase(subtests, entry.name):
+            assert len(entry.doc.partition("\n")[0]) <= 100
+            assert re.search(r"\nReturns:\n    \(B, (h, w|H, W|cells, cells)\)", entry.doc)
+            assert not re.search(rf"\b({retired})", entry.doc)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from helpers.each import each
 from helpers.networks import random_network
 from helpers.toys import toy_batch, toy_classifier
 from torch import Tensor, nn
@@ -155,7 +156,7 @@ class TestLiteralReading:
 
 
 class TestProbability:
-    @pytest.mark.parametrize("layer", ["layer3.1", "layer3.0", "layer2", "layer1", "stem"])
+    @each("layer", ["layer3.1", "layer3.0", "layer2", "layer1", "stem"])
     def test_sums_to_one_on_every_layer_of_the_embedded_model(self, layer: str) -> None:
         classifier = shortcuts_ce().eval().requires_grad_(False)
         images = torch.rand(2, 3, 96, 96, generator=torch.Generator().manual_seed(0))

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from helpers.each import each
 from helpers.networks import random_network
 from helpers.toys import drawn, maps_of, settled, toy_batch, toy_classifier
 from torch import Tensor, nn
@@ -82,8 +83,8 @@ def without_biases(network: nn.Module) -> nn.Module:
     return network
 
 
-@pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize(("network", "canonizer"), [("resnet18", ResNetCanonizer), ("vgg11_bn", VGGCanonizer)])
+@each("name", NAMES)
+@each(("network", "canonizer"), [("resnet18", ResNetCanonizer), ("vgg11_bn", VGGCanonizer)])
 def test_is_zennits_on_networks_that_its_canonisers_know(network: str, canonizer: Any, name: str) -> None:
     trace = trace_of(network_of(network))
     before = trace.logits.clone()

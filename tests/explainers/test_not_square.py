@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import pytest
 import torch
+from helpers.each import each
 from torch import Tensor, nn
 
 from camdbench.explainers.common.explain import explain
@@ -35,7 +35,7 @@ def classifier(*, transposed: bool) -> Classifier:
     return Classifier(network, "features.4", mean=0.5, std=0.25)
 
 
-@pytest.mark.parametrize(
+@each(
     "spec",
     [
         "gradcam",

@@ -9,6 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from contracts.test_explainers import ROWS
+from helpers.each import each
 from helpers.toys import CLASSES, size_of, toy_batch, toy_classifier
 from PIL import Image
 from torch import Tensor, nn
@@ -57,7 +58,7 @@ def own_logits(toy: str, factor: float = 1.0) -> Objective:
     return Objective("mine", None, tuple((lambda z, y=label: factor * z[y]) for label in labels(toy)))
 
 
-@pytest.mark.parametrize(("name", "toy"), CASES)
+@each(("name", "toy"), CASES)
 def test_a_function_equal_to_the_logit_gives_the_maps_of_the_default(name: str, toy: str):
     spec = OF_LOGITS.get(name, ROWS[name].specs[0])
     if explainers.get(name).facts.objective == "logit":
@@ -84,9 +85,7 @@ def test_a_batch_of_one_gives_captums_maps_to_the_bit():
             assert torch.equal(found, expected), name
 
 
-@pytest.mark.parametrize(
-    "name", ["gradcam", "hirescam", "layercam", "cam", "saliency", "integratedgradients(steps=3)", "occlusion", "kernelshap"]
-)
+@each("name", ["gradcam", "hirescam", "layercam", "cam", "saliency", "integratedgradients(steps=3)", "occlusion", "kernelshap"])
 def test_a_positive_factor_leaves_normalised_maps_unchanged(name: str):
     classifier, batch = toy_classifier(), toy_batch(3)
     with classifier.frozen():

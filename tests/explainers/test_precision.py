@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from helpers.each import each
 from helpers.toys import maps_of, toy_batch, toy_classifier
 
 from camdbench.core.errors import UsageError
@@ -76,7 +77,7 @@ def test_score_is_autocast_in_float32(head: str) -> None:
     torch.testing.assert_close(scores, exact, atol=0.05 * float(exact.abs().max()), rtol=0)  # 8 bits, through a few layers
 
 
-@pytest.mark.parametrize("spec", ALTERING)
+@each("spec", ALTERING)
 def test_altered_images_are_seen_in_bf16(spec: str) -> None:
     batch = toy_batch()
     exact, rough = maps_of(toy_classifier(), batch, spec), maps_of(reduced(), batch, spec)
@@ -86,7 +87,7 @@ def test_altered_images_are_seen_in_bf16(spec: str) -> None:
     assert min(likeness) > 0.8, likeness
 
 
-@pytest.mark.parametrize("spec", EXACT)
+@each("spec", EXACT)
 def test_maps_of_gradients_and_activations_do_not_move(spec: str) -> None:
     batch = toy_batch()
     assert torch.equal(maps_of(toy_classifier(), batch, spec).raw, maps_of(reduced(), batch, spec).raw)

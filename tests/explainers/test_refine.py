@@ -6,6 +6,7 @@ import re
 
 import pytest
 import torch
+from helpers.each import each
 from helpers.other_libraries import inputs_of, raw_map_of_torchcam
 from helpers.toys import maps_of, toy_batch, toy_classifier
 from pytorch_grad_cam import GradCAMPlusPlus, RefineCAM
@@ -101,7 +102,7 @@ def test_a_constant_layer_is_named(classifier: Classifier, batch: Batch) -> None
     assert set(found.reasons) == {"layer relu2: the map is constant"}
 
 
-@pytest.mark.parametrize(
+@each(
     ("spec", "message"),
     [
         ("refine(gradcampp)", r"refine(layers=()): name two layers or more"),

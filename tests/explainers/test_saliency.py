@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import pytest
 import torch
 import torch.nn.functional as F
+from helpers.each import each
 from helpers.toys import maps_of, toy_batch, toy_classifier
 from torch import nn
 
@@ -22,8 +22,8 @@ def test_each_map_gets_its_own_state() -> None:
     assert found.maps.shape == (4, 2, 4)
 
 
-@pytest.mark.parametrize("constant", [False, True])
-@pytest.mark.parametrize("scale", [1e-44, 1e-30, 1.0, 3e38])
+@each("constant", [False, True])
+@each("scale", [1e-44, 1e-30, 1.0, 3e38])
 def test_maps_are_the_formula_to_the_bit_whatever_else_is_in_the_batch(constant: bool, scale: float) -> None:
     raw = scale * torch.randn(3, 5, 4, generator=torch.Generator().manual_seed(0)).clamp(-1, 1)
     given, alone = raw.clone(), finish(raw, (10, 8), "range")
@@ -45,7 +45,7 @@ def test_the_raw_map_is_kept_as_it_came() -> None:
     assert finish(raw, (4, 4), "range").raw is raw
 
 
-@pytest.mark.parametrize("value", [0.0, 1.0, -7.5, 1e-30, 1e30])
+@each("value", [0.0, 1.0, -7.5, 1e-30, 1e30])
 def test_a_constant_map_stays_flat_after_up_sampling_whatever_its_value(value: float) -> None:
     found = finish(torch.full((1, 7, 7), value), (224, 224), "range")
     assert found.status == ("constant_map",)

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from helpers.each import each
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from skimage import measure
@@ -30,8 +31,8 @@ def by_skimage(mask: Tensor, connectivity: int) -> list[tuple[int, list[int]]]:
     return sorted((int(one.area), [one.bbox[1], one.bbox[0], one.bbox[3], one.bbox[2]]) for one in found)
 
 
-@pytest.mark.parametrize("connectivity", [4, 8])
-@pytest.mark.parametrize("masks", [noise(6, (9, 13), 0.5), noise(3, (20, 17), 0.25, 1), blobs(5)], ids=["half", "sparse", "blobs"])
+@each("connectivity", [4, 8])
+@each("masks", [noise(6, (9, 13), 0.5), noise(3, (20, 17), 0.25, 1), blobs(5)], ids=["half", "sparse", "blobs"])
 def test_areas_and_boxes_are_those_of_scikit_image(masks: Tensor, connectivity: int) -> None:
     found = regions(masks, connectivity)
     for index, mask in enumerate(masks):

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from helpers.each import each
 from torch import Tensor
 
 from camdbench.functional import pass_size
@@ -36,7 +37,7 @@ def read_class(classes: Tensor, score: Output) -> Callable[[Tensor, Tensor], Ten
     return lambda logits, rows: class_output(logits, classes[rows], score)
 
 
-@pytest.mark.parametrize(("step", "points"), [(224, 225), (1792, 29), (50176, 2), (10**6, 2), (1, 50177)])
+@each(("step", "points"), [(224, 225), (1792, 29), (50176, 2), (10**6, 2), (1, 50177)])
 def test_a_curve_of_224_pixels_squared_has_as_many_points_as_rise_makes(step: int, points: int) -> None:
     found = counts_by_step(224 * 224, step)
     assert len(found) == points == math.ceil(224 * 224 / step) + 1
@@ -66,8 +67,8 @@ def test_the_area_of_equal_steps_is_what_rise_computes() -> None:
     torch.testing.assert_close(area(y, torch.linspace(0, 1, 29, dtype=torch.float64)), expected)
 
 
-@pytest.mark.parametrize("score", ["probability", "accuracy", "logit"])
-@pytest.mark.parametrize("bound", [1, 100, 2**22])
+@each("score", ["probability", "accuracy", "logit"])
+@each("bound", [1, 100, 2**22])
 def test_scores_are_those_of_images_altered_pixel_by_pixel(monkeypatch: pytest.MonkeyPatch, score: Output, bound: int) -> None:
     monkeypatch.setattr(pass_size, "CPU_PIXELS", bound)  # chunks of one image, of some, of all
     generator = torch.Generator().manual_seed(0)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from helpers.each import each
 
 from camdbench.functional.d4_symmetries import VIEWS, apply_view, apply_views, invert_view, invert_views
 
 
-@pytest.mark.parametrize("view", VIEWS)
+@each("view", VIEWS)
 def test_a_view_is_undone_exactly(view) -> None:
     images = torch.rand(2, 3, 4, 6, generator=torch.Generator().manual_seed(0))
     assert torch.equal(invert_view(apply_view(images, view), view), images)

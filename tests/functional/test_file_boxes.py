@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from helpers.each import each
 from PIL import Image
 
 from camdbench.datasets.samples import Batch, Sample
@@ -14,8 +15,8 @@ CONVENTIONS = [(0, True), (0, False), (1, True), (1, False)]
 NUMBERS = [[40.0, 30.0, 59.0, 41.0], [35.0, 36.0, 50.0, 44.0]]
 
 
-@pytest.mark.parametrize(("first", "inclusive"), CONVENTIONS)
-@pytest.mark.parametrize("how", ["resize256_crop224", "resize224_distort", "short448", "keep"])
+@each(("first", "inclusive"), CONVENTIONS)
+@each("how", ["resize256_crop224", "resize224_distort", "short448", "keep"])
 def test_a_file_s_boxes_go_the_way_of_the_boxes(how: str, first: int, inclusive: bool) -> None:
     """The library's transform of the exclusive boxes is the placement of the numbers, moved by what the file counts otherwise."""
     own = FileBoxes.of(NUMBERS, first=first, inclusive=inclusive)
@@ -42,7 +43,7 @@ def test_a_batch_has_the_numbers_of_all_images_or_none() -> None:
     assert Batch.of([with_file, without]).file_boxes is None
 
 
-@pytest.mark.parametrize(
+@each(
     ("box", "first", "stated", "with_ends", "sliced"),
     [
         ([2, 3, 8, 9], 0, [2, 3, 8, 9], [2, 3, 9, 10], [1, 2, 8, 9]),

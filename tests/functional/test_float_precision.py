@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
+from helpers.each import each
 
 from camdbench.functional.float_precision import to_at_least_float32, to_float64
 
 
-@pytest.mark.parametrize("dtype", [torch.bool, torch.int64, torch.bfloat16, torch.float32, torch.float64])
+@each("dtype", [torch.bool, torch.int64, torch.bfloat16, torch.float32, torch.float64])
 def test_float64_keeps_values(dtype: torch.dtype) -> None:
     tensor = torch.tensor([0, 1, 1]).to(dtype)
     found = to_float64(tensor)

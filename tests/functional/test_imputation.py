@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 import torch
+from helpers.each import each
 from pytorch_grad_cam.metrics.road import NoisyLinearImputer, neighbors_weights
 from scipy.sparse import csc_matrix
 from scipy.sparse.linalg import spsolve
@@ -97,8 +98,8 @@ def masks(height: int, width: int) -> Iterator[tuple[str, Tensor]]:
     yield "a wall with a door", (x == width // 2) & ((y != height // 2) | (height == 1))
 
 
-@pytest.mark.parametrize("size", [(33, 47), (40, 64), (9, 120), (1, 50), (7, 3)])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@each("size", [(33, 47), (40, 64), (9, 120), (1, 50), (7, 3)])
+@each("dtype", [torch.float32, torch.float64])
 def test_it_agrees_with_the_sparse_solver_for_masks_of_all_kinds(size: tuple[int, int], dtype: torch.dtype) -> None:
     names, known = zip(*masks(*size))
     image = torch.rand(3, *size, generator=torch.Generator().manual_seed(5)) * torch.tensor([1.0, 0.5, 0.0])[:, None, None]

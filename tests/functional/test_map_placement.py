@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from helpers.each import each
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -25,8 +26,8 @@ HOWS = (
 RNG = np.random.default_rng(0)
 
 
-@pytest.mark.parametrize("size", [(150, 231), (231, 150), (30, 47), (64, 64)])
-@pytest.mark.parametrize("how", HOWS)
+@each("size", [(150, 231), (231, 150), (30, 47), (64, 64)])
+@each("how", HOWS)
 def test_a_dot_returns_to_its_place(how: str, size: tuple[int, int]) -> None:
     height, width = size
     transform = SpatialTransform(how, 56)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from helpers.each import each
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
@@ -54,8 +55,8 @@ def test_max_of_a_constant_positive_map_is_all_of_the_image() -> None:
     assert normalise(torch.full((1, 2, 2), 3.0), "max").eq(1).all()
 
 
-@pytest.mark.parametrize("value", [0.0, 5.0, -3e-20])
-@pytest.mark.parametrize("how", ["range", "max", "sigmoid"])
+@each("value", [0.0, 5.0, -3e-20])
+@each("how", ["range", "max", "sigmoid"])
 def test_the_gradient_of_a_constant_map_is_finite(how: str, value: float) -> None:
     maps = torch.full((1, 3, 3), value, requires_grad=True)
     (gradient,) = torch.autograd.grad(normalise(maps, how).square().sum(), maps)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from helpers.each import each
 from torch import Tensor
 
 from camdbench.core.errors import UsageError
@@ -97,7 +98,7 @@ def test_functions_are_called_image_by_image():
     assert two.of_images(slice(1, 2)).values(logits[1:], targets[1:]).tolist() == [5]
 
 
-@pytest.mark.parametrize(
+@each(
     ("given", "affine"),
     [
         (lambda z: 2 * z[1] - z[0] + 5, True),

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from helpers.each import each
 from torch import Tensor
 
 import camdbench
@@ -17,7 +18,7 @@ CPU, CUDA = torch.device("cpu"), torch.device("cuda:1")
 GIB = 2**30
 
 
-@pytest.mark.parametrize(
+@each(
     ("side", "dtype", "images"),
     [(32, torch.float32, 512), (96, torch.float32, 56), (224, torch.float32, 10), (224, torch.float64, 5), (2000, torch.float32, 1)],
 )
@@ -27,7 +28,7 @@ def test_on_a_cpu_a_pass_fits_the_cache(side: int, dtype: torch.dtype, images: i
     assert images_per_pass(CPU, side * side, dtype=torch.bfloat16) == images_per_pass(CPU, side * side)
 
 
-@pytest.mark.parametrize(
+@each(
     ("free", "reserved", "allocated", "images"),
     [
         (80, 0, 0, 668),  # no more than saturates it
@@ -64,7 +65,7 @@ def test_a_copy_of_an_activation_counts_like_the_image_that_makes_it() -> None:
     assert copies_per_pass(CPU, 2**30) == copies_per_pass(CPU, 1) // 2**19 == 1
 
 
-@pytest.mark.parametrize("room", [1, 2, 3, 7, 100])
+@each("room", [1, 2, 3, 7, 100])
 def test_what_does_not_fit_passes_in_halves(room: int) -> None:
     sizes = list[int]()
 

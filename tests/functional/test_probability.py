@@ -7,6 +7,7 @@ from decimal import Decimal, localcontext
 
 import pytest
 import torch
+from helpers.each import each
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
@@ -73,14 +74,14 @@ def test_drop_is_right_where_the_float32_probability_is_exactly_zero() -> None:
     assert drop(log_odds(before, target), log_odds(after, target)).item() == pytest.approx(1 - torch.e**-1, rel=1e-6)
 
 
-@pytest.mark.parametrize(("before", "after"), [(torch.nan, 0.0), (0.0, torch.nan), (torch.nan, torch.nan)])
-@pytest.mark.parametrize("score", [drop, gain, increase])
+@each(("before", "after"), [(torch.nan, 0.0), (0.0, torch.nan), (torch.nan, torch.nan)])
+@each("score", [drop, gain, increase])
 def test_nan_stays_nan(score: Callable[..., Tensor], before: float, after: float) -> None:
     assert score(torch.tensor([before]), torch.tensor([after])).isnan().all()
 
 
-@pytest.mark.parametrize("logits", [[torch.inf, 0.0], [0.0, torch.inf], [torch.inf, torch.inf], [torch.nan, 1.0], [1.0, torch.nan]])
-@pytest.mark.parametrize("score", [drop, gain, increase])
+@each("logits", [[torch.inf, 0.0], [0.0, torch.inf], [torch.inf, torch.inf], [torch.nan, 1.0], [1.0, torch.nan]])
+@each("score", [drop, gain, increase])
 def test_a_network_that_overflows_has_no_score_rather_than_a_perfect_one(score: Callable[..., Tensor], logits: list[float]) -> None:
     broken, sound, target = torch.tensor([logits]), torch.tensor([[1.0, 0.0]]), torch.tensor([0])
     assert score(log_odds(sound, target), log_odds(broken, target)).isnan().all()

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from helpers.each import each
 
 from camdbench.core.errors import UsageError
 from camdbench.functional.targets import check_classes, class_indices, pick_targets
@@ -15,9 +16,7 @@ LOGITS = torch.tensor([[3.0, 1.0, 2.0], [-1.0, 0.0, -3.0]])
 LABELS = torch.tensor([2, 0])
 
 
-@pytest.mark.parametrize(
-    ("rule", "expected"), [("label", [2, 0]), ("predicted", [0, 1]), ("runner_up", [2, 0]), ("least_likely", [1, 2]), ("1", [1, 1])]
-)
+@each(("rule", "expected"), [("label", [2, 0]), ("predicted", [0, 1]), ("runner_up", [2, 0]), ("least_likely", [1, 2]), ("1", [1, 1])])
 def test_each_rule_picks_its_class(rule: str, expected: list[int]) -> None:
     assert pick_targets(rule, LOGITS, LABELS).tolist() == expected
 
@@ -37,7 +36,7 @@ def test_classes_that_exist_come_back_as_they_are() -> None:
     assert check_classes(LABELS, 3, "x") is LABELS
 
 
-@pytest.mark.parametrize(
+@each(
     "given",
     [
         [2, 0, 1],
@@ -56,7 +55,7 @@ def test_class_indices_are_integers_or_names(given: Any) -> None:
     assert found.tolist() == [2, 0, 1]
 
 
-@pytest.mark.parametrize(
+@each(
     ("given", "message"),
     [
         ([0.7, 1.2], "targets are float64; expected class indices"),

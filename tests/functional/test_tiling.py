@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from helpers.each import each
 from scipy import ndimage
 from torch import Tensor
 
@@ -79,7 +80,7 @@ def trimmed(mask: np.ndarray, direction: str, x0: int, x1: int, y0: int, y1: int
     return (cut * len(ys), xs[:cut], ys) if direction == "right" else (cut * len(xs), xs, ys[:cut])
 
 
-@pytest.mark.parametrize("seed", range(60))
+@each("seed", range(60))
 def test_the_release_is_met_error_by_error(seed: int) -> None:
     image, mask = scene(seed)
     found = tile_objects(image[None], mask[None], official=True)
@@ -164,7 +165,7 @@ def corrected(image: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, bool]:
     return out, covered
 
 
-@pytest.mark.parametrize("seed", range(60))
+@each("seed", range(60))
 def test_the_mended_version_takes_the_largest_tile_beside_the_box(seed: int) -> None:
     image, mask = scene(seed, (15, 11))
     found = tile_objects(image[None], mask[None], official=False)

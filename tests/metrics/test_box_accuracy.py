@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from helpers.dataset_layouts import FISH, put, write, xml
+from helpers.each import each
 from helpers.localisation import box_maps, inputs_of, measure, pixels, random_boxes, random_maps
 from helpers.toys import SIZE
 from PIL import Image
@@ -44,7 +45,7 @@ def overlaps(values: Tensor, boxes: list[list[float]], threshold: float, *, ever
     return best
 
 
-@pytest.mark.parametrize(
+@each(
     ("spec", "deltas", "every"),
     [
         ("boxacc(thresholds=20)", (0.3, 0.5, 0.7), False),
@@ -55,7 +56,7 @@ def overlaps(values: Tensor, boxes: list[list[float]], threshold: float, *, ever
         ("maxboxaccv2(thresholds=20, connectivity=4)", (0.3, 0.5, 0.7), True),
     ],
 )
-@pytest.mark.parametrize("cells", [(5, 4), (16, 12)], ids=["smooth", "noise"])
+@each("cells", [(5, 4), (16, 12)], ids=["smooth", "noise"])
 def test_points_are_the_paper_read_literally(spec: str, deltas: tuple[float, ...], every: bool, cells: tuple[int, int]) -> None:
     maps, boxes = random_maps(cells=cells, seed=4), random_boxes(seed=1)
     found = measure(spec, inputs_of(maps, boxes=boxes))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from helpers.each import each
 from helpers.linear_models import linear_classifier
 from helpers.metric_inputs import inputs_of, measure
 from helpers.toys import toy_batch, toy_classifier
@@ -80,7 +81,7 @@ OTHERS = (
 )
 
 
-@pytest.mark.parametrize("explainer", OTHERS)
+@each("explainer", OTHERS)
 def test_other_explainers_and_options_have_no_value(explainer: str) -> None:
     found = scored(toy_classifier(), explainer)
     assert set(found.status) == {"not_applicable"}

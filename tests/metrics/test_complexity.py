@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from helpers.each import each
 from helpers.metric_inputs import measure
 from helpers.quantus_library import quantus
 from helpers.toys import SIZE, toy_batch, toy_classifier
@@ -28,7 +29,7 @@ def raw_maps() -> Tensor:
     return torch.randn(3, 8, 6, generator=torch.Generator().manual_seed(0)) ** 3
 
 
-@pytest.mark.parametrize(
+@each(
     ("spec", "uniform", "single"),
     [
         ("sparseness", 0, 1 - 1 / PLACES),

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 import torch
+from helpers.each import each
 from helpers.other_libraries import GivenCams
 from helpers.toys import toy_batch, toy_classifier
 from pytorch_grad_cam.metrics.cam_mult_image import DropInConfidence, IncreaseInConfidence
@@ -49,7 +50,7 @@ GOLDEN = [pytest.param(name, case, id=f"{name}-{case.before}-{case.after}") for 
 every_spec = pytest.mark.parametrize("spec", SPECS)
 
 
-@pytest.mark.parametrize(("name", "case"), GOLDEN)
+@each(("name", "case"), GOLDEN)
 def test_the_value_is_the_one_worked_out_by_hand(name: str, case: Golden) -> None:
     assert _score_of_probabilities(name, case.before, case.after) == pytest.approx(case.value, abs=1e-5)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from helpers.each import each
 from helpers.toys import SIZE, toy_batch, toy_classifier
 
 from camdbench import evaluate
@@ -32,12 +33,12 @@ def points_of(text: str) -> int:
     return len(curve.x)
 
 
-@pytest.mark.parametrize("text", FEW)
+@each("text", FEW)
 def test_the_number_is_that_of_the_curve(text: str):
     assert few_points(metrics.parse_one(text), SIZE) == points_of(text)
 
 
-@pytest.mark.parametrize("text", ENOUGH)
+@each("text", ENOUGH)
 def test_curves_that_have_few_points_by_their_options_are_not_warned_of(text: str):
     assert few_points(metrics.parse_one(text), SIZE) is None
 

@@ -66,11 +66,13 @@ def test_values_are_a_literal_reading(metric, salient: bool, output: str) -> Non
     assert np.abs(expected).max() > 0 or output == "accuracy"
 
 
-def test_all_pixels_leave_nothing_outside_and_a_size_above_them_is_refused() -> None:
+def test_all_pixels_leave_nothing_outside_and_sizes_above_them_or_none_are_refused() -> None:
     given = inputs(toy_classifier(), torch.rand(COUNT, *SIZE))
     assert f_fidelity_minus(given, sizes=(100,), samples=2).values.tolist() == [0] * COUNT
     with pytest.raises(UsageError, match="give percentages up to 100"):
         f_fidelity_plus(given, sizes=(101,))
+    with pytest.raises(UsageError, match=r"sizes = \(\): give one or more"):
+        f_fidelity_minus(given, sizes=())
 
 
 def test_another_number_of_classes_is_refused() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from captum.metrics import infidelity as captum_infidelity
+from helpers.each import each
 from helpers.toys import SIZE, toy_batch, toy_classifier
 from torch import Tensor
 
@@ -70,9 +71,9 @@ def test_it_is_captums_in_pixel_space(beta: bool) -> None:
         assert found[index].item() == pytest.approx(expected.item(), rel=1e-4)
 
 
-@pytest.mark.parametrize("kind", ["difference", "indicator"])
-@pytest.mark.parametrize("score", ["logit", "probability"])
-@pytest.mark.parametrize("masking", ["pixels", "normalised"])
+@each("kind", ["difference", "indicator"])
+@each("score", ["logit", "probability"])
+@each("masking", ["pixels", "normalised"])
 def test_every_sample_is_one_of_the_papers_terms(masking: str, score: str, kind: str) -> None:
     found = measured(
         f"samples={SAMPLES}, blocks={SIDES}, scaled=False, beta=False, masking={masking!r}, scored_output={score!r}, perturbation={kind!r}"

@@ -149,6 +149,8 @@ def test_the_number_of_a_table_is_the_area_under_the_median_curve_up_to_a_half()
 def test_what_cannot_be_uncovered_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UsageError, match=r"shares = .*ascending fractions"):
         scored(CLASSIFIER, BATCH, MAPS, "sic(shares=(0.5, 0.1))")
+    with pytest.raises(UsageError, match=r"least = 80: .*give one in \[0, 1\]"):
+        scored(CLASSIFIER, BATCH, MAPS, "sic(least=80)")
     monkeypatch.setattr(features, "check", lambda _: False)
     with pytest.raises(NotApplicable, match="no WebP"):
         scored(CLASSIFIER, BATCH, MAPS, "sic")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from helpers.each import each
 from helpers.linear_models import linear_classifier
 from helpers.metric_inputs import inputs_of, measure, measured
 from helpers.toys import maps_of, toy_batch, toy_classifier
@@ -16,7 +17,7 @@ from camdbench.models.shifted_mean import with_shifted_mean
 INVARIANT = ("gradcam", "saliency", "layercam", "guidedbackprop", 'integratedgradients(steps=4, baseline="mean")')
 
 
-@pytest.mark.parametrize("explainer", INVARIANT)
+@each("explainer", INVARIANT)
 def test_methods_that_read_differences_alone_are_invariant(explainer: str) -> None:
     for shift in (-1.0, 0.5):
         assert measured(toy_classifier(), toy_batch(), f"input_invariance(shift={shift})", explainer).values.max() < 1e-4

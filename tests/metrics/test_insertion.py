@@ -8,6 +8,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from helpers.each import each
 from helpers.other_libraries import GivenCams
 from helpers.toys import SIZE, maps_of, toy_batch, toy_classifier
 from scipy.ndimage import convolve
@@ -70,9 +71,9 @@ def rise(classifier: Classifier, image: Tensor, map_: Tensor, mode: str, step: i
     return found
 
 
-@pytest.mark.parametrize("mode", ["insertion", "deletion"])
-@pytest.mark.parametrize(("protocol", "masking"), [("rise", "normalised"), ("opticam", "pixels")])
-@pytest.mark.parametrize("step", [16, 25])
+@each("mode", ["insertion", "deletion"])
+@each(("protocol", "masking"), [("rise", "normalised"), ("opticam", "pixels")])
+@each("step", [16, 25])
 def test_values_and_curves_are_those_of_a_literal_reading(mode: str, protocol: str, masking: str, step: int) -> None:
     classifier, batch, maps = toy_classifier("dense"), toy_batch(), smooth_maps()
     maps[1] = (maps[1] * 3).round() / 3  # equals, which RISE's sort, made stable, takes from the end

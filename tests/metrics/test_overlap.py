@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from helpers.each import each
 from helpers.localisation import inputs_of, measure, random_maps
 from helpers.quantus_library import quantus
 from helpers.toys import SIZE
@@ -48,7 +49,7 @@ def test_dead_maps_are_scored_by_hard_imagenet_only() -> None:
     assert measure("saliency_density(protocol='hardimagenet')", given).values.item() == 0
 
 
-@pytest.mark.parametrize("spec", ["iou", "iou(protocol='hardimagenet')", "saliency_density", "relevance_rank", "relevance_mass"])
+@each("spec", ["iou", "iou(protocol='hardimagenet')", "saliency_density", "relevance_rank", "relevance_mass"])
 def test_an_empty_mask_has_no_value(spec: str) -> None:
     masks = MASKS[:2].clone()
     masks[0] = False

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from helpers.each import each
 from helpers.metric_inputs import inputs_of, measure, measured
 from helpers.quantus_library import quantus
 from helpers.toys import SIZE, toy_batch, toy_classifier
@@ -33,7 +34,7 @@ def test_every_metric_of_quantus_is_passed_through_or_refused() -> None:
     assert not set(PASSED) & set(UNSUPPORTED)
 
 
-@pytest.mark.parametrize("name", UNSUPPORTED)
+@each("name", UNSUPPORTED)
 def test_a_refused_metric_says_why(name: str) -> None:
     with pytest.raises(UsageError, match=f"metric {name}: "):
         metrics.parse(name)

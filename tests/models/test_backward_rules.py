@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from helpers.each import each
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -11,7 +12,7 @@ from camdbench.core.errors import NotApplicable
 from camdbench.models.backward_rules import MAXIMA, BackwardRules, check_operations, check_same_logits, guided_relu, rescale
 
 
-@pytest.mark.parametrize(
+@each(
     "spelling",
     [nn.ReLU(), nn.ReLU(inplace=True), F.relu, F.relu_, torch.relu, torch.relu_, Tensor.relu, Tensor.relu_],
     ids=["module", "module in place", "F", "F in place", "torch", "torch in place", "method", "method in place"],
@@ -32,7 +33,7 @@ def test_after_the_block_everything_is_as_before() -> None:
     assert torch.autograd.grad(leaf.relu(), leaf, torch.tensor([-1.0]))[0].item() == -1
 
 
-@pytest.mark.parametrize("function", [torch.tanh, F.gelu, F.silu, torch.sigmoid, F.softplus, F.hardtanh, F.hardswish, F.elu])
+@each("function", [torch.tanh, F.gelu, F.silu, torch.sigmoid, F.softplus, F.hardtanh, F.hardswish, F.elu])
 def test_rescaled_slopes_are_differences_over_differences(function: object) -> None:
     leaf = torch.tensor([[0.3], [0.7], [-0.2], [0.7]], requires_grad=True)  # two inputs, then their references
     with BackwardRules({function.__name__: rescale}):

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from helpers.each import each
 from helpers.toys import SIZE, toy_batch, toy_classifier
 from torch import Tensor, nn
 
@@ -45,7 +46,7 @@ class TestOutput:
         assert logits.shape == (2, 5)
         assert seen.leaf.shape == (2, 4, 12, 20)
 
-    @pytest.mark.parametrize(
+    @each(
         "wrap",
         [
             lambda logits: logits,
@@ -99,7 +100,7 @@ class TestNormalisation:
         one, three = Classifier(Returns(lambda x: x), mean=0.5, std=0.2), Classifier(Returns(lambda x: x), mean=[0.5] * 3, std=[0.2] * 3)
         assert torch.equal(one(images), three(images))
 
-    @pytest.mark.parametrize(
+    @each(
         ("given", "message"),
         [
             ({"mean": (0.1, 0.2)}, r"mean=\(0.1, 0.2\): expected one number or three"),

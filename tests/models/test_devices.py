@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from helpers.each import each
 
 from camdbench.core.errors import UsageError
 from camdbench.models.devices import pick_device
@@ -14,7 +15,7 @@ def test_auto_is_a_device_of_this_machine() -> None:
     assert pick_device("cpu") == torch.device("cpu")
 
 
-@pytest.mark.parametrize("name", ["gpu", "", "cuda:x", "xla", "meta", "cpu:1", "cpu 0"])
+@each("name", ["gpu", "", "cuda:x", "xla", "meta", "cpu:1", "cpu 0"])
 def test_a_name_that_means_nothing_here_is_refused(name: str) -> None:
     with pytest.raises(UsageError, match="--device"):
         pick_device(name)

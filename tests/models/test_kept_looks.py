@@ -10,6 +10,7 @@ from weakref import ref
 
 import pytest
 import torch
+from helpers.each import each
 from torch import Tensor, nn
 
 import camdbench
@@ -144,7 +145,7 @@ CHANGES: dict[str, Callable[[Small], object]] = {
 }
 
 
-@pytest.mark.parametrize("change", CHANGES)
+@each("change", CHANGES)
 def test_a_change_of_the_network_is_looked_at(change: str) -> None:
     network = Small()
     classifier = classifier_of(network)

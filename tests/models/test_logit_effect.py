@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import pytest
 import torch
+from helpers.each import each
 from torch import Tensor, nn
 
 from camdbench.models.classifier import Classifier
@@ -25,7 +25,7 @@ class Fixed(nn.Module):
 INF, NAN = float("inf"), float("nan")
 
 
-@pytest.mark.parametrize(
+@each(
     ("first", "second", "expected"),
     [
         ([[1.0, 2.0, 4.0], [0.0, 5.0, -1.0]], [[1.5, 2.0, 4.0], [0.0, 5.0, -3.0]], LogitEffect(2, 2.0, 6.0, 2)),

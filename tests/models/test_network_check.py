@@ -7,6 +7,7 @@ from itertools import count
 
 import pytest
 import torch
+from helpers.each import each
 from helpers.toys import SIZE, Toy, toy_batch, toy_classifier
 from torch import Tensor, nn
 
@@ -52,8 +53,8 @@ def shared_statistics(norm: Callable[[int], nn.Module] = lambda width: nn.BatchN
 class TestFindings:
     """The pure function, on rows that no network had to make."""
 
-    @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-    @pytest.mark.parametrize("classes", [2, 3, 1000])
+    @each("dtype", [torch.float32, torch.float64])
+    @each("classes", [2, 3, 1000])
     def test_outputs_are_told_apart_by_range_and_sum(self, dtype: torch.dtype, classes: int) -> None:
         rows = 4 * torch.randn(3, classes, generator=torch.Generator().manual_seed(0), dtype=dtype)
         assert [kind_of(own) for own in (rows, rows.softmax(1), rows.log_softmax(1), rows.sigmoid())] == [
@@ -62,7 +63,7 @@ class TestFindings:
         assert kind_of(rows.softmax(1).half().to(dtype)) == "probabilities"  # computed in half precision
         assert kind_of((100 * rows).softmax(1)) == "probabilities"  # saturated
 
-    @pytest.mark.parametrize(
+    @each(
         ("seen", "stated", "message"),
         [
             (ROWS, {}, ""),
@@ -136,7 +137,7 @@ class TestFindings:
 
 
 class TestNetworks:
-    @pytest.mark.parametrize(
+    @each(
         ("make", "message"),
         [
             (lambda: with_tail(nn.Softmax(1)), "mine: output: the network returns probabilities"),
@@ -165,7 +166,7 @@ class TestNetworks:
             (lambda: nn.Sequential(nn.Flatten(), nn.Linear(300, 5)), r"does not take images of 16 x 12 pixels .*made for 10 x 10"),
         ],
     )
-    @pytest.mark.parametrize("door", ["explain", "evaluate"])
+    @each("door", ["explain", "evaluate"])
     def test_a_bad_one_is_refused_by_its_line_at_every_door(self, make: Callable[[], nn.Module], message: str, door: str) -> None:
         batch, classifier = toy_batch(2), classifier_of(make(), input_size=10)
         with pytest.raises(UsageError, match=message):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from helpers.each import each
 from torch import nn
 from torchvision.models import VisionTransformer
 
@@ -18,7 +19,7 @@ def test_a_scale_of_255_is_refused_with_the_numbers_to_state(value: float | list
         per_channel(value, "mean")
 
 
-@pytest.mark.parametrize("value", [[0.5, 0.5], [0.5] * 4, float("nan"), [0.1, float("inf"), 0.2], []])
+@each("value", [[0.5, 0.5], [0.5] * 4, float("nan"), [0.1, float("inf"), 0.2], []])
 def test_other_counts_and_values_are_refused(value: float | list[float]) -> None:
     with pytest.raises(UsageError, match=r"std=.*: expected one number or three"):
         per_channel(value, "std")

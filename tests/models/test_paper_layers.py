@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from helpers.each import each
 from torch import nn
 from torchvision import models
 
@@ -33,7 +34,7 @@ def test_layer_42_stands_between_norm_and_pooling() -> None:
     assert len(features) == 44
 
 
-@pytest.mark.parametrize(
+@each(
     ("name", "layer"),
     [
         ("vit_base_patch16_224", "blocks.11.norm1"),

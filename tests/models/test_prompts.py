@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from helpers.each import each
 
 from camdbench.core.errors import UsageError
 from camdbench.models.prompts import Prompts, read_prompts
@@ -18,7 +19,7 @@ def test_lines_are_names_and_those_with_braces_templates(tmp_path: Path) -> None
     assert read_prompts(file) == Prompts(("cat", "dog"), ("a {}", "{}!"))
 
 
-@pytest.mark.parametrize(
+@each(
     ("text", "message"),
     [
         ("cat\n", "expected a list of at least two names"),

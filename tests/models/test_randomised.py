@@ -7,6 +7,7 @@ from copy import deepcopy
 
 import pytest
 import torch
+from helpers.each import each
 from helpers.toys import toy_batch, toy_classifier
 from torch import nn
 
@@ -31,7 +32,7 @@ def test_layers_go_from_the_logits_downwards() -> None:
     assert layers_from_above(toy_classifier("vit").network)[-2:] == ["conv_proj", ""]  # the class token is the network's own
 
 
-@pytest.mark.parametrize(("steps", "expected"), [(None, [1, 2, 3, 4]), (9, [1, 2, 3, 4]), (2, [2, 4]), (3, [1, 3, 4]), (1, [4])])
+@each(("steps", "expected"), [(None, [1, 2, 3, 4]), (9, [1, 2, 3, 4]), (2, [2, 4]), (3, [1, 3, 4]), (1, [4])])
 def test_each_step_randomises_more_layers_from_above(steps: int | None, expected: list[int]) -> None:
     classifier = toy_classifier()
     trained = state(classifier)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from helpers.each import each
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -68,7 +69,7 @@ def test_a_residual_sum_shares_relevance() -> None:
     assert 6 * found.sum().item() == pytest.approx(6, rel=1e-5)
 
 
-@pytest.mark.parametrize(
+@each(
     "add",
     [
         lambda x, y: x + y,

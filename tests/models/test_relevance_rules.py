@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from helpers.each import each
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -86,8 +87,8 @@ RULES: list[tuple[LinearRule, Callable[[list[float], list[float], float], float]
 ]
 
 
-@pytest.mark.parametrize(("rule", "share"), RULES, ids=["epsilon", "z-plus", "alpha2-beta1", "gamma", "flat", "box"])
-@pytest.mark.parametrize("signs", ["both", "positive"])
+@each(("rule", "share"), RULES, ids=["epsilon", "z-plus", "alpha2-beta1", "gamma", "flat", "box"])
+@each("signs", ["both", "positive"])
 def test_a_rule_splits_relevance_as_its_equation_says(rule: LinearRule, share: Callable[..., float], signs: str) -> None:
     weight, bias, inputs, relevance = (
         torch.randn(*size, generator=torch.Generator().manual_seed(3)) for size in ((4, 6), (4,), (2, 6), (2, 4))
@@ -100,7 +101,7 @@ def test_a_rule_splits_relevance_as_its_equation_says(rule: LinearRule, share: C
     torch.testing.assert_close(rule(kernel, inputs[:, :, None, None], relevance[:, :, None, None]).flatten(1), found)
 
 
-@pytest.mark.parametrize(
+@each(
     ("rule", "expected"),
     [
         (epsilon_rule(1e-6), [2, 2]),

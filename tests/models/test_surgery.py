@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from helpers.each import each
 from torch import nn
 from torchvision import models
 
@@ -27,9 +28,9 @@ def _classifier(network: nn.Module) -> Classifier:
 IMAGES = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
 
 
-@pytest.mark.parametrize(("name", "grid"), [("shortcuts", 8), ("resnet18", 2)])
-@pytest.mark.parametrize("stride", [1, "original"])
-@pytest.mark.parametrize("relus", ["paper", "release"])
+@each(("name", "grid"), [("shortcuts", 8), ("resnet18", 2)])
+@each("stride", [1, "original"])
+@each("relus", ["paper", "release"])
 def test_maps_are_signed_on_the_grid_and_add_up_to_the_logits(name: str, grid: int, stride: int | str, relus: str) -> None:
     network = apply_surgery(_network(name), stride=stride, relus=relus)
     classifier = _classifier(network)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from helpers.each import each
 from helpers.toys import toy_classifier
 from torch import Tensor, nn
 
@@ -147,7 +148,7 @@ class TestCalls:
         assert found["second"].followed_by == "silu"  # its map is another one
         assert checked(shared, "_swish[-1]", (12, 10)) == "_swish[-1]"
 
-    @pytest.mark.parametrize("spec", ["gradcam", "hirescam", "ablationcam", "opticam(iterations=3)", "scorecam"])
+    @each("spec", ["gradcam", "hirescam", "ablationcam", "opticam(iterations=3)", "scorecam"])
     def test_maps_are_those_of_a_module_of_its_own(self, spec: str) -> None:
         shared, apart = self.pair()
         images = torch.rand(2, 3, 12, 10, generator=torch.Generator().manual_seed(1))

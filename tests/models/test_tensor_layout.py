@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from helpers.each import each
 from torch import nn
 
 from camdbench.core.errors import UsageError
@@ -32,7 +33,7 @@ def layout(
     return find_layout(shape, size, module or nn.Identity(), network or nn.Identity(), "x")
 
 
-@pytest.mark.parametrize(
+@each(
     ("shape", "size", "expected"),
     [
         ((1, 512, 7, 7), (224, 224), TensorLayout("nchw", 7, 7)),
@@ -47,7 +48,7 @@ def test_a_grid_in_the_images_proportion_is_found(shape: tuple[int, ...], size: 
     assert layout(shape, size) == expected
 
 
-@pytest.mark.parametrize(
+@each(
     ("tokens", "size", "network", "expected"),
     [
         (197, (224, 224), WithClassToken(), TensorLayout("tokens", 14, 14, 1)),
@@ -79,7 +80,7 @@ def test_of_two_readings_the_one_in_the_very_proportion_is_taken() -> None:
         layout((1, 8, 13, 21), (24, 40))  # neither is
 
 
-@pytest.mark.parametrize("shape", [(1, 512), (1, 3, 384), (1, 512, 7, 9), (1, 2, 3, 4, 5), (1,)])
+@each("shape", [(1, 512), (1, 3, 384), (1, 512, 7, 9), (1, 2, 3, 4, 5), (1,)])
 def test_what_is_no_grid_is_refused(shape: tuple[int, ...]) -> None:
     with pytest.raises(UsageError, match=r"layer 'x' returns shape .* in which there is no grid of places for images of 224 x 224"):
         layout(shape)
@@ -105,9 +106,9 @@ class WithPatchSize(nn.Module):
     patch_size = (14, 14)
 
 
-@pytest.mark.parametrize("network", [Patches(), WithPatchSize()])
-@pytest.mark.parametrize("prefix", range(6))
-@pytest.mark.parametrize("size", [(56, 112), (112, 56), (56, 56), (42, 28), (30, 119), (224, 224)])
+@each("network", [Patches(), WithPatchSize()])
+@each("prefix", range(6))
+@each("size", [(56, 112), (112, 56), (56, 56), (42, 28), (30, 119), (224, 224)])
 def test_the_grid_follows_from_the_patch_size(network: nn.Module, prefix: int, size: tuple[int, int]) -> None:
     """56 x 112 pixels and five prefix tokens: 4 x 8, not the 4 x 9 behind one token."""
     rows, columns = size[0] // 14, size[1] // 14

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from helpers.each import each
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -123,7 +124,7 @@ class TestRefusing:
         with pytest.raises(UsageError, match=r"weights file .*none\.pth: no such file"):
             read_state(tmp_path / "none.pth")
 
-    @pytest.mark.parametrize(
+    @each(
         ("content", "message"),
         [
             (torch.ones(2), "holds Tensor, not a state dict"),

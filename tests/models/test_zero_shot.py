@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from helpers.each import each
 from helpers.toy_clip import network_of, tokenizer_of
 from PIL import Image
 
@@ -83,7 +84,7 @@ class TestTheCommandLine:
         assert run_cli(["layers", "hf-zero-shot/./clip"]) == 0
         assert "vision_model.encoder.layers.1.layer_norm1" in capsys.readouterr().out.rpartition("default")[0].rpartition("\n")[2]
 
-    @pytest.mark.parametrize(
+    @each(
         ("options", "message"),
         [
             (["--models", "hf-zero-shot/./clip"], "needs the names of its classes; add --prompts FILE with one name per line"),
@@ -108,7 +109,7 @@ def test_templates_are_averaged_as_unit_vectors() -> None:
     assert torch.allclose(both, torch.nn.functional.normalize(one + two, dim=1), atol=1e-6)
 
 
-@pytest.mark.parametrize(
+@each(
     ("classes", "options", "message"),
     [
         (["cat"], {}, "expected a list of at least two names"),

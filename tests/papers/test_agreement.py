@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pytest
+from helpers.each import each
 from scipy import stats
 
 from camdbench.papers.agreement import OurValue, compare_cell
@@ -20,7 +21,7 @@ def printed(value: str, std: str = "") -> PaperValue:
     return PaperValue("d", "m", "e", "AD", value, std, False)
 
 
-@pytest.mark.parametrize(
+@each(
     ("value", "low", "high", "agreement"),
     [
         ("12.2", 11.9, 12.4, "agrees"),

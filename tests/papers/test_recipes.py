@@ -6,6 +6,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from helpers.each import each, subcase
 
 from camdbench.core.errors import CamdbenchError, UsageError
 from camdbench.core.registries import datasets, models
@@ -58,9 +59,6 @@ PRINTED = {
     "soloss-fig8": 0,
 }
 
-every_recipe = pytest.mark.parametrize("name", PRINTED)
-both_scales = pytest.mark.parametrize("small", [False, True], ids=["full", "small"])
-
 
 def test_every_table_and_figure_has_a_recipe() -> None:
     assert sorted(recipe_files()) == sorted(PRINTED)
@@ -71,8 +69,23 @@ def test_every_file_of_values_has_a_recipe() -> None:
     assert values == {file.with_suffix("") for file in recipe_files().values()}
 
 
-@every_recipe
-def test_every_printed_value_is_there(name: str) -> None:
+@pytest.mark.parametrize("name", PRINTED)
+def test_a_recipe_holds_every_printed_value_and_asks_for_what_exists(name: str, tmp_path: Path, subtests: pytest.Subtests) -> None:
+    with subcase(subtests, "every printed value is there"):
+        _every_printed_value_is_there(name)
+    with subcase(subtests, "no label is idle"):
+        _no_label_is_idle(name)
+    for small in (False, True):
+        planned = plan(load_table(name), small=small)
+        with subcase(subtests, "every cell is measured or says why not", small=small):
+            _every_cell_is_measured_or_says_why_not(planned)
+        with subcase(subtests, "every run is one that the benchmark takes", small=small):
+            _every_run_is_one_that_the_benchmark_takes(planned, small, tmp_path)
+        with subcase(subtests, "every training is one that the trainer takes", small=small):
+            _every_training_is_one_that_the_trainer_takes(planned, name, small)
+
+
+def _every_printed_value_is_there(name: str) -> None:
     assert sum(cell.number is not None for cell in load_table(name).values) == PRINTED[name]
 
 
@@ -84,7 +97,7 @@ def test_no_value_stands_in_two_recipes() -> None:
     assert set(found.values()) == {1}
 
 
-@pytest.mark.parametrize(
+@each(
     ("name", "labels", "value"),
     [
         ("opticam-table1", ("ImageNet-val", "VGG16", "Opti-CAM", "AG"), "71.2"),
@@ -98,8 +111,7 @@ def test_values_are_as_printed_with_all_their_digits(name: str, labels: tuple[st
     assert [cell.value for cell in load_table(name).values if cell.labels == labels] == [value]
 
 
-@every_recipe
-def test_no_label_is_idle(name: str) -> None:
+def _no_label_is_idle(name: str) -> None:
     paper_table = load_table(name)
     own = Path(recipe_files()[name]).read_text(encoding="utf-8")
     for axis, used in zip(AXES, zip(*(cell.labels for cell in paper_table.values), strict=True), strict=True):
@@ -109,21 +121,16 @@ def test_no_label_is_idle(name: str) -> None:
             assert override.match.get(axis, used[0]) in used
 
 
-@every_recipe
-@both_scales
-def test_every_cell_is_measured_or_says_why_not(name: str, small: bool) -> None:
-    planned = plan(load_table(name), small=small)
+def _every_cell_is_measured_or_says_why_not(planned: Plan) -> None:
     assert len(planned.cells) == len(planned.table.values)
     for cell in planned.cells:
         assert bool(cell.reason) != bool(cell.jobs)
 
 
-@every_recipe
-@both_scales
-def test_every_run_is_one_that_the_benchmark_takes(name: str, small: bool, tmp_path: Path) -> None:
+def _every_run_is_one_that_the_benchmark_takes(planned: Plan, small: bool, tmp_path: Path) -> None:
     for folder in ("Annotations/CLS-LOC/val", "segmentations", "masks/test", "sam"):
-        (tmp_path / folder).mkdir(parents=True)
-    for job in (job for job in plan(load_table(name), small=small).jobs if job.setting.probe is None):
+        (tmp_path / folder).mkdir(parents=True, exist_ok=True)
+    for job in (job for job in planned.jobs if job.setting.probe is None):
         setting = job.setting
         on_disk = datasets.get(parse_spec(setting.dataset).name).facts.on_disk
         options = {
@@ -150,10 +157,8 @@ def trainings(planned: Plan) -> list[dict[str, object]]:
     return [training.fields for training in found]
 
 
-@every_recipe
-@both_scales
-def test_every_training_is_one_that_the_trainer_takes(name: str, small: bool) -> None:
-    for fields in trainings(plan(load_table(name), small=small)):
+def _every_training_is_one_that_the_trainer_takes(planned: Plan, name: str, small: bool) -> None:
+    for fields in trainings(planned):
         if name == "cgc-table9" and not small:
             with pytest.raises(UsageError, match=r"swav_resnet50\.safetensors: no such checkpoint"):
                 check_recipe(fields, name)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+from helpers.each import each
 from helpers.toys import toy_batch, toy_classifier
 
 from camdbench.cli.main import run_cli
@@ -17,7 +18,7 @@ from camdbench.papers.requirements import requirements
 from camdbench.runner.timing import Pace
 
 
-@pytest.mark.parametrize(
+@each(
     ("spec", "text"),
     [
         ("fakecam", "0"),
@@ -41,9 +42,7 @@ def test_passes_are_read_from_an_explainers_cost(spec: str, text: str) -> None:
     assert str(passes_of(explainers.parse_one(spec))) == text
 
 
-@pytest.mark.parametrize(
-    "spec", ["gradcam", "layercam", "opticam(iterations=3)", "smoothgrad(samples=4)", "lime(samples=6)", "augsmooth(gradcam)"]
-)
+@each("spec", ["gradcam", "layercam", "opticam(iterations=3)", "smoothgrad(samples=4)", "lime(samples=6)", "augsmooth(gradcam)"])
 def test_passes_are_those_that_the_network_counts(spec: str) -> None:
     classifier, batch = toy_classifier("dense"), toy_batch()
     before = classifier.passes

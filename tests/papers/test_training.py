@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
+from helpers.each import each
 
 from camdbench.papers.training import Training
 
@@ -38,7 +39,7 @@ def test_a_first_run_has_the_name_of_that_training_alone() -> None:
     assert Training.of("cfce", both, 1).fields["pretraining"]["name"] == Training.of("cfce", FIELDS | {"loss": "ce"}, 1).name
 
 
-@pytest.mark.parametrize(
+@each(
     ("fields", "name"),
     [
         ({"loss": "ce"}, "shortcuts-ce"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-import pytest
+from helpers.each import each
 from helpers.made_groups import made_group
 
 from camdbench.reporting.chart_facts import Drawn, curve_axis, drawn, range_of
@@ -34,7 +34,7 @@ def test_a_row_has_the_first_cell_that_is_finished():
     assert Drawn(("hirescam",), control=False).cell(group, column) is None
 
 
-@pytest.mark.parametrize(
+@each(
     ("metric", "ends"),
     [
         ("ad", (0, 100)),
@@ -50,7 +50,7 @@ def test_ranges_are_those_that_metrics_state(metric: str, ends: tuple[float, flo
     assert range_of(metric) == ends
 
 
-@pytest.mark.parametrize(
+@each(
     ("metric", "unit", "read", "label", "ends"),
     [
         ("insertion", "%", "probability", "class probability", (0, 1)),

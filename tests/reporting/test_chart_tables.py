@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.each import each
 
 import camdbench
 from camdbench.reporting.page_numbers import short_number
@@ -90,7 +91,7 @@ def test_charts_hold_no_number_that_is_none(run: Path):
     assert [own["explainer"] for own in data["cost"] if own["metric"].startswith("insertion")] == ["gradcam", "saliency"]
 
 
-@pytest.mark.parametrize("value", [0.0, -3.14159265, 1e-12, 123456789.0, float("nan"), float("inf"), -float("inf")])
+@each("value", [0.0, -3.14159265, 1e-12, 123456789.0, float("nan"), float("inf"), -float("inf")])
 def test_numbers_have_four_digits_and_only_finite_ones_are_written(value: float):
     found = short_number(value)
     assert (found is None) == (not np.isfinite(value))

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.each import each
 from PIL import Image
 
 from camdbench.core.errors import UsageError
@@ -26,8 +27,8 @@ def write(path: Path, size: tuple[int, int], orientation: int = 1) -> Path:
     return path
 
 
-@pytest.mark.parametrize("how", HOWS)
-@pytest.mark.parametrize("orientation", TURNED)
+@each("how", HOWS)
+@each("orientation", TURNED)
 def test_a_hot_cell_lands_on_its_pixels_of_the_upright_picture(orientation: int, how: str, tmp_path: Path) -> None:
     file = write(tmp_path / "cat.png", TURNED[orientation], orientation)
     transform = SpatialTransform(how, SIDE)

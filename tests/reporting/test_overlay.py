@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.each import each
 from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib import colormaps
@@ -62,7 +63,7 @@ def test_no_blend_leaves_the_range(height: int, width: int, shade: float, value:
     assert (found <= np.ceil(255 * np.maximum(shade, colour)) + 1).all()
 
 
-@pytest.mark.parametrize(
+@each(
     ("image", "saliency", "options", "message"),
     [
         (IMAGE[..., 0], MAP, {}, r"shape \(5, 7\): expected \(height, width, 3\)"),
@@ -208,7 +209,7 @@ def test_the_same_gallery_is_the_same_file(tmp_path: Path):
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
 
 
-@pytest.mark.parametrize(
+@each(
     ("change", "message"),
     [
         ({"images": []}, "needs at least one image and one explainer"),

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from helpers.each import each
 from scipy import stats
 
 import camdbench
@@ -16,7 +17,7 @@ from camdbench.tables.comparison import compare
 from camdbench.tables.pool import load_pooled
 
 
-@pytest.mark.parametrize("seed", range(20))
+@each("seed", range(20))
 def test_groups_are_the_longest_stretches_without_a_significant_pair(seed: int):
     rng = np.random.default_rng(seed)
     names = list("abcdefg")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from helpers.each import each
 
 from camdbench.reporting.subplot_grid import WIDTHS, Width, folded, limit, panels
 
 
-@pytest.mark.parametrize(("count", "across", "down"), [(1, 1, 1), (2, 2, 1), (3, 3, 1), (4, 3, 2), (7, 3, 3)])
+@each(("count", "across", "down"), [(1, 1, 1), (2, 2, 1), (3, 3, 1), (4, 3, 2), (7, 3, 3)])
 def test_places_that_are_left_over_are_empty(count: int, across: int, down: int) -> None:
     figure, axes = panels(count, height=2.0)
     assert len(axes) == len(figure.axes) == across * down

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from helpers.each import each
 from PIL import Image
 
 import camdbench
@@ -48,7 +49,7 @@ def test_a_data_set_on_disk_is_run_whole(tmp_path: Path):
     assert (request.split, request.config.limit) == ("all", None)
 
 
-@pytest.mark.parametrize(
+@each(
     ("change", "message"),
     [
         ({"explainers": "gradcan"}, "no explainer 'gradcan'; did you mean 'gradcam'"),

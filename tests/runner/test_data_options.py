@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from helpers.each import each
 
 from camdbench.core.errors import UsageError
 from camdbench.runner.data_options import take_data_options, with_data_options
 
 
-@pytest.mark.parametrize(
+@each(
     ("given", "spec", "left"),
     [
         ({}, None, {}),

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import inspect
 import json
-import subprocess
-import sys
 from functools import partial
 from itertools import cycle
 from pathlib import Path
@@ -14,6 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from helpers.each import each
+from helpers.processes import command_elsewhere
 from helpers.toys import toy_batch, toy_classifier
 from PIL import Image
 from torch import nn
@@ -162,10 +162,8 @@ def test_references_are_those_functions_and_resume_from_another_process_and_fold
     elsewhere.mkdir()
     flags = ["--mean", "0.5", "--std", "0.25", "--layer", "1", "--limit", "2", "--target", "predicted", "--out", str(tmp_path / "run")]
     specs = ["-e", given.replace("own/", f"{file.parent}/"), "-m", f"{file}:inside", "--models", f"mine={file}:small(width=6)"]
-    done = subprocess.run(
-        [sys.executable, "-m", "camdbench", "run", *specs, *flags], cwd=elsewhere, capture_output=True, text=True, timeout=100, check=False
-    )
-    assert (done.returncode, "2 jobs, 2 already done" in done.stderr) == (0, True), done.stderr
+    done = command_elsewhere(["run", *specs, *flags], elsewhere)
+    assert (done.code, "2 jobs, 2 already done" in done.err) == (0, True), done.err
 
 
 def test_models_are_networks_functions_classifiers_and_names_beside_each_other(tmp_path: Path):
@@ -185,7 +183,7 @@ def test_models_are_networks_functions_classifiers_and_names_beside_each_other(t
     np.testing.assert_array_equal(beside[beside["model"] == "mine"]["value"], expected["value"])
 
 
-@pytest.mark.parametrize(
+@each(
     ("explainer", "metric", "more", "message"),
     [
         (wrong, "ad", {}, r"explainer wrong\(a, b\): expected \(trace\), \(classifier, images, targets\) or \(model, inputs, targets\)"),
@@ -270,7 +268,7 @@ def test_layers_of_own_models_are_those_of_the_network(tmp_path: Path):
     assert len(camdbench.layers(toy_classifier(), all=True)) > len(camdbench.layers(toy_classifier()))
 
 
-@pytest.mark.parametrize(
+@each(
     ("change", "reason"),
     [
         (lambda maps: maps[:1], r"returned shape \(1, 8, 6\); expected a tensor \(2, h, w\)"),
@@ -291,7 +289,7 @@ def test_what_an_own_explainer_returns_has_one_clear_outcome(tmp_path: Path, cha
     assert rows["reason"].str.contains(reason).all()
 
 
-@pytest.mark.parametrize(
+@each(
     ("change", "reason"),
     [
         (lambda values: values[:1], r"returned torch.float32 of shape \(1,\); expected real numbers of shape \(2,\)"),

@@ -54,5 +54,11 @@ def test_an_unstated_cost_and_given_maps_have_no_time(monkeypatch: pytest.Monkey
     assert "at least 4 seconds" in lines[-1]
 
 
+def test_metrics_that_explain_again_are_named(monkeypatch: pytest.MonkeyPatch):
+    last = _jobs(Pace(1.0, 1.0), monkeypatch, explainers="gradcam", metrics="ad,adcc,avg_sensitivity", limit=2)[-1]
+    assert "; adcc, avg_sensitivity run every explainer again, some of them many times (see docs/design/passes.md" in last
+    assert _jobs(Pace(1.0, 1.0), monkeypatch, explainers="gradcam", metrics="ad", limit=2)[-1].endswith("come on top")
+
+
 def _unstated(trace):
     """A map whose cost is not stated."""

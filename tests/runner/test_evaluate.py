@@ -107,6 +107,7 @@ def test_a_map_that_is_not_finite_costs_its_own_rows_only(classifier: Classifier
         ({"labels": ["a", "b", "c", "d"]}, "'a' is a class name, but the model has no class_names"),
         ({"metrics": "adc"}, "no metric 'adc'; did you mean 'adcc' or 'ad'"),
         ({"metrics": ["ad", "ad"]}, "metric ad is named twice"),
+        ({"metrics": "grid_pointing"}, "metric grid_pointing: needs mosaics of several images; use the data set grid"),
         ({"metrics": "ai(tolerance=-1.0)"}, r"ai\(tolerance=-1.0\)"),
     ],
     ids=lambda value: str(value)[:40] if isinstance(value, str) else "",

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -16,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from captum.attr import IntegratedGradients, LayerGradCam
+from helpers.processes import command_elsewhere
 from helpers.toys import toy_batch, toy_classifier
 from PIL import Image
 from torch import nn
@@ -141,10 +140,8 @@ def test_nothing_changed_resumes_from_another_process_and_folder(root: Path) -> 
     words = [word for name in ("own.py", "scores.py", "metric.py") for word in ("--plugin", str(root / name))]
     words += ["--models", "mine", "-e", "bright", "-m", "ad,bright", "--device", "cpu", "--workers", "0", "--dataset", "folder(size=32)"]
     words += ["--data-root", str(root / "photos"), "--out", str(root / "r")]
-    again = subprocess.run(
-        [sys.executable, "-m", "camdbench", "run", *words], cwd=root / "elsewhere", capture_output=True, text=True, check=False
-    )
-    assert again.returncode == 0, again.stderr
+    again = command_elsewhere(["run", *words], root / "elsewhere")
+    assert again.code == 0, again.err
     assert sessions(root / "r") == 1
     assert np.isfinite(json.loads((root / "r" / "run.json").read_text())["models"]["mine"]["probe"]).all()
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers.each import each
 
 from camdbench.core.errors import UsageError
 from camdbench.runner.map_files import read_maps
@@ -25,7 +26,7 @@ def put(file: Path, write: Callable[..., Any], *arrays: Any, **named: Any) -> Pa
     return file
 
 
-@pytest.mark.parametrize(
+@each(
     ("name", "write", "arrays", "named"),
     [
         ("a.npy", np.save, (MAPS,), {}),
@@ -75,7 +76,7 @@ def with_longer_header(file: Path) -> None:
     file.write_bytes(content.replace(f"({COUNT},".encode(), f"({COUNT + 9},".encode()))
 
 
-@pytest.mark.parametrize(
+@each(
     ("harm", "suffix", "message"),
     [
         (flipped, "npz", "its member image [0-9]+.npy is damaged"),

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import subprocess
-import sys
 from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 import yaml
+from helpers.processes import command_elsewhere
 
 import camdbench
 from camdbench.cli.main import run_cli
@@ -24,7 +23,7 @@ PLUGIN = (
 )
 
 
-def test_files_of_references_and_plugins_are_copied_and_not_loaded_from_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_files_of_references_and_plugins_are_copied_and_not_loaded_from_there(tmp_path: Path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "cam.py").write_text(CAM)
     (tmp_path / "mine" / "helper_of_cam.py").write_text(HELPER)
@@ -44,10 +43,9 @@ def test_files_of_references_and_plugins_are_copied_and_not_loaded_from_there(tm
 
     for path in own.rglob("*.py"):
         path.write_text("raise SystemExit('loaded from the copy')")
-    monkeypatch.chdir(tmp_path / "mine")  # from another folder, in another process
     words = ["run", "--config", str(tmp_path / "run" / "run.yaml"), "--out", str(tmp_path / "again"), "-q"]
-    done = subprocess.run([sys.executable, "-m", "camdbench", *words], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (0, "")
+    done = command_elsewhere(words, tmp_path / "mine")
+    assert (done.code, done.err) == (0, "")
     again = camdbench.load_rows(tmp_path / "again")
     assert again["value"].tolist() == rows["value"].tolist()
 
@@ -74,8 +72,8 @@ def test_copies_are_run_where_the_files_are_gone(tmp_path: Path, capsys: pytest.
         (tmp_path / name).unlink()
     words = ["run", "--config", str(tmp_path / "run" / "run.yaml"), "--out", str(tmp_path / "again"), "-q"]
     assert run_cli(words) == 2
-    done = subprocess.run([sys.executable, "-m", "camdbench", *words, "--own", "copy"], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (0, "")
+    done = command_elsewhere([*words, "--own", "copy"], tmp_path)
+    assert (done.code, done.err) == (0, "")
     assert camdbench.load_rows(tmp_path / "again")["value"].tolist() == rows["value"].tolist()
     capsys.readouterr()
     with (tmp_path / "run" / "own" / "helper_of_cam.py").open("a") as file:

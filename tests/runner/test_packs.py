@@ -33,11 +33,6 @@ EXPLAINERS, CHUNKS, METRICS = ("gradcam", 'opticam(objective="diff")'), 2, ("ad"
 IDS = [f"i{place}" for place in range(6)]  # of three chunks, one of which only some tests write
 
 
-@pytest.fixture(autouse=True)
-def unsynced(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "fsync", lambda _: None)  # it takes most of the time, and no power is cut here
-
-
 def record(**changes: Any) -> RunRecord:
     config = {"explainers": list(EXPLAINERS), "metrics": list(METRICS), "models": ["net"], "seed": 0}
     facts = {name: {"control": False} for name in EXPLAINERS}

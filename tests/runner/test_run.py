@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 import torch
 import torchvision
+from helpers.each import each
 from PIL import Image
 from safetensors.torch import save_file
 
@@ -413,7 +414,7 @@ def test_a_layer_without_gradient_or_of_another_network_is_refused_before_any_wo
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize(
+@each(
     ("change", "message"),
     [
         ({"target": 8}, "--target = 8: model shortcuts-ce has classes 0 to 7"),

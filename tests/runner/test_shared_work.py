@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
+from helpers.each import each
 from helpers.network_hooks import images_counted
 from helpers.toys import Toy, ToyData, size_of, toy_batch, toy_classifier
 from torch import Tensor
@@ -122,7 +123,7 @@ class TestBudget:
     WANTED = "max_sensitivity(samples=3)"
     OF_ONE = 3 * 4 * IMAGES * 8 * 6  # bytes of three raw maps of 8 x 6 places
 
-    @pytest.mark.parametrize(("room", "images"), [(4, 1 + 3), (3, 1 + 3), (1, 1 + 2 * 3), (0.9, 1 + 4 * 3), (0, 1 + 4 * 3)])
+    @each(("room", "images"), [(4, 1 + 3), (3, 1 + 3), (1, 1 + 2 * 3), (0.9, 1 + 4 * 3), (0, 1 + 4 * 3)])
     def test_beyond_it_maps_are_made_in_the_explainers_turn(self, monkeypatch: pytest.MonkeyPatch, room: float, images: int) -> None:
         expected = {name: values(own) for name, own in scored(CAMS, self.WANTED)[0].items()}
         monkeypatch.setattr(shared_work, "KEPT_MAP_BYTES", int(room * self.OF_ONE))

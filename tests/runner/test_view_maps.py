@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from helpers.each import each
 from PIL import Image
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -27,7 +28,7 @@ def waves(height: int, width: int) -> Tensor:
     return torch.stack([rows.sin() + columns.cos(), rows.cos() * columns.sin()])
 
 
-@pytest.mark.parametrize(
+@each(
     ("how", "given", "size", "kind"),
     [
         ("view", False, (32, 32), "raw"),

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from helpers.each import each
 
 import camdbench
 from camdbench.core.spec import Spec
@@ -104,7 +105,7 @@ def test_what_another_session_has_finished_meanwhile_is_skipped(tmp_path: Path) 
     assert run.missing()[0] == []
 
 
-@pytest.mark.parametrize("seed", range(20))
+@each("seed", range(20))
 def test_batches_of_a_stream_are_those_of_the_whole_unit_in_the_same_order(seed: int) -> None:
     """Fresh units: by size, as `batches` groups all of them. Resumed units: the same for each set of missing explainers."""
     random, specs = np.random.default_rng(seed), (Spec("a"), Spec("b"))

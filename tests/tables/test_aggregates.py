@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pytest
+from helpers.each import each
 from sklearn.metrics import average_precision_score, jaccard_score
 
 from camdbench.core.errors import UsageError
@@ -116,7 +117,7 @@ def test_an_image_without_one_of_its_accuracies_has_neither():
     assert aggregate("relative foreground sensitivity", cell, np.ones((1, 3))).tolist() == pytest.approx([0.5 / (2 * 0.25)])
 
 
-@pytest.mark.parametrize(("f", "b", "expected"), [(0, 0, 0), (1, 1, 0), (0, 1, 1), (1, 0, -1), (0.2, 0.2, 0), (0.8, 0.9, 0.1 / 0.3)])
+@each(("f", "b", "expected"), [(0, 0, 0), (1, 1, 0), (0, 1, 1), (1, 0, -1), (0.2, 0.2, 0), (0.8, 0.9, 0.1 / 0.3)])
 def test_rfs_is_defined_everywhere_and_lies_in_its_range(f: float, b: float, expected: float):
     assert relative_sensitivity(np.array([f]), np.array([b])).tolist() == pytest.approx([expected])
 
@@ -219,7 +220,7 @@ def full_cell(count: int = COUNT) -> CellData:
 ALL = tuple(aggregates._REDUCTIONS)
 
 
-@pytest.mark.parametrize("reduction", ALL)
+@each("reduction", ALL)
 def test_memory_is_bounded_and_chunks_change_nothing(reduction: str, monkeypatch: pytest.MonkeyPatch):
     whole = aggregate(reduction, full_cell(), WEIGHTS)
     assert np.isfinite(whole).all()
@@ -228,7 +229,7 @@ def test_memory_is_bounded_and_chunks_change_nothing(reduction: str, monkeypatch
     assert aggregate(reduction, full_cell(), WEIGHTS[:0]).shape == (0,)
 
 
-@pytest.mark.parametrize("reduction", ALL)
+@each("reduction", ALL)
 def test_a_resample_is_the_images_that_it_drew(reduction: str):
     cell = full_cell()
     for row, found in zip(WEIGHTS[:5], aggregate(reduction, cell, WEIGHTS[:5]), strict=True):
@@ -237,7 +238,7 @@ def test_a_resample_is_the_images_that_it_drew(reduction: str):
         assert aggregate(reduction, copied, np.ones((1, len(images))))[0] == pytest.approx(found, rel=1e-12)
 
 
-@pytest.mark.parametrize("reduction", ALL)
+@each("reduction", ALL)
 def test_nothing_drawn_or_nothing_known_is_nan(reduction: str):
     cell = full_cell()
     empty = CellData(np.full(COUNT, np.nan), {name: (x, np.full_like(y, np.nan)) for name, (x, y) in cell.curves.items()}, cell.labels)
@@ -245,7 +246,7 @@ def test_nothing_drawn_or_nothing_known_is_nan(reduction: str):
     assert np.isnan(aggregate(reduction, cell, np.zeros((2, COUNT)))).all()
 
 
-@pytest.mark.parametrize("reduction", [name for name in ALL if name not in ("mean", "class mean")])
+@each("reduction", [name for name in ALL if name not in ("mean", "class mean")])
 def test_missing_curves_are_named(reduction: str):
     with pytest.raises(UsageError, match=f"reduction {reduction}: reads .*curves"):
         aggregate(reduction, CellData(VALUES, labels=LABELS), WEIGHTS)

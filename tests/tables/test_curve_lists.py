@@ -11,6 +11,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from helpers.each import each
 
 from camdbench.core.errors import CamdbenchError
 from camdbench.tables.curve_lists import CurveBlock, FrameCurves, RunCurves, to_table
@@ -130,7 +131,7 @@ def test_a_cell_needs_the_files_of_its_explainer_alone(make_curves):
         load_curves(run)
 
 
-@pytest.mark.parametrize(
+@each(
     ("changed", "message"),
     [
         ({"x": ["[0.0, 0.5]", "[0.0]"]}, "column value: lists of other lengths than those of column x"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from helpers.each import each
 from scipy import stats
 
 from camdbench.tables import paired_rows
@@ -102,8 +103,8 @@ def gapped(rows: int, images: int, share: float, seed: int = 3) -> np.ndarray:
     return values
 
 
-@pytest.mark.parametrize("method", ["percentile", "bca"])
-@pytest.mark.parametrize(("images", "share"), [(300, 0.02), (600, 0.3), (60, 0.5)])
+@each("method", ["percentile", "bca"])
+@each(("images", "share"), [(300, 0.02), (600, 0.3), (60, 0.5)])
 def test_rows_that_lack_different_images_have_scipys_intervals_within_seed_noise(method: str, images: int, share: float):
     """An end of 10,000 resamples has a standard error of 1.4 % of the half width; of BCa, whose level varies too, 2.5 %."""
     values = gapped(8, images, share)
@@ -156,8 +157,8 @@ def test_a_row_of_few_of_many_images_is_not_wider_than_by_itself():
     assert found[1].tolist() != mean_intervals(row[1:, 50:470])[0].tolist()
 
 
-@pytest.mark.parametrize("method", ["percentile", "bca"])
-@pytest.mark.parametrize(("size", "share"), [(60, 0.0), (80, 0.25), (700, 0.02)])
+@each("method", ["percentile", "bca"])
+@each(("size", "share"), [(60, 0.0), (80, 0.25), (700, 0.02)])
 def test_intervals_cover_the_true_mean_as_often_as_they_say(method: str, size: int, share: float):
     """300 samples of skewed values with mean 1; 95 % less the known shortfall on small ones, within three standard errors."""
     random = np.random.default_rng(0)

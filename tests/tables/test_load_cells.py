@@ -12,6 +12,7 @@ from urllib.parse import unquote
 import numpy as np
 import pandas as pd
 import pytest
+from helpers.each import each
 
 from camdbench.core.errors import CamdbenchError, UsageError
 from camdbench.core.row import Row
@@ -106,7 +107,7 @@ def test_cells_are_those_of_the_rows_in_their_order(tmp_path: Path, add_part, se
     assert missing.to_dict("records") == expected.to_dict("records")
 
 
-@pytest.mark.parametrize("seed", range(6))
+@each("seed", range(6))
 def test_joined_and_selected_cells_are_those_of_joined_and_selected_rows(seed: int):
     rows, kept = some_rows(seed), IDS[seed : seed + 3]
     some = rows[rows["image"].isin(kept)]

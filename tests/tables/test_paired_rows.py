@@ -6,6 +6,7 @@ from itertools import combinations
 
 import numpy as np
 import pytest
+from helpers.each import each
 
 from camdbench.tables import paired_rows
 from camdbench.tables.paired_rows import PairedRows, missing_sums, paired_sums, row_sums
@@ -13,7 +14,7 @@ from camdbench.tables.paired_rows import PairedRows, missing_sums, paired_sums, 
 RANDOM = np.random.default_rng(0)
 
 
-@pytest.mark.parametrize(("gaps", "tolerance"), [(0.0, 0.0), (0.01, 0.0), (0.4, 0.0), (0.0, 0.02), (0.01, 0.02), (0.0, 3.0)])
+@each(("gaps", "tolerance"), [(0.0, 0.0), (0.01, 0.0), (0.4, 0.0), (0.0, 0.02), (0.01, 0.02), (0.0, 3.0)])
 def test_weighted_sums_are_those_of_a_loop_over_images(gaps: float, tolerance: float, monkeypatch: pytest.MonkeyPatch):
     """Few and many images that one cell lacks, few and many ties; signs and counts as weights; blocks of two rows."""
     monkeypatch.setattr(paired_rows, "BLOCK_VALUES", 2 * 120)

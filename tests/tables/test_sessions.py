@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from helpers.each import each
 
 from camdbench.cli.main import run_cli
 from camdbench.core.errors import CamdbenchError
@@ -92,7 +93,7 @@ def test_a_file_that_its_session_replaces_on_nfs_is_read_again(tmp_path: Path, m
         read_sessions(tmp_path)
 
 
-@pytest.mark.parametrize("damage", ["{", "[]", '{"end": 5}', '{"jobs": "many"}', '{"passes": {"forward": "x"}}', '{"host": null}'])
+@each("damage", ["{", "[]", '{"end": 5}', '{"jobs": "many"}', '{"passes": {"forward": "x"}}', '{"host": null}'])
 def test_a_damaged_file_is_named(tmp_path: Path, damage: str):
     write(tmp_path, "bad").write_text(damage)
     with pytest.raises(CamdbenchError, match=r"bad\.json: damaged"):

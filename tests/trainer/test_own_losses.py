@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
+from helpers.each import each
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -97,7 +98,7 @@ def test_a_reference_in_a_recipe_is_relative_to_its_folder_and_new_code_trains_a
     assert f"loss {file}:none: no such name; the file defines" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
+@each(
     ("loss", "message"),
     [
         (wrong, r"loss wrong\(a, b\): expected \(step\), \(logits, labels\) or an nn.Module of \(logits, labels\)"),

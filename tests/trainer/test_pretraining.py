@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from helpers.each import each
 from safetensors.torch import load_file
 
 from camdbench.core.errors import UsageError
@@ -77,7 +78,7 @@ def test_provenance_tells_of_the_first(tmp_path: Path) -> None:
     assert check_recipe(facts["recipe"], "again") == recipe_of()
 
 
-@pytest.mark.parametrize(
+@each(
     ("after", "words"),
     [
         ({"losses": "ce"}, "recipe second, pretraining: losses: no such field; did you mean 'loss'?"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from helpers.each import each
 
 from camdbench.core.errors import UsageError
 from camdbench.trainer.recipe import TrainingRecipe, check_recipe, read_recipe
@@ -44,7 +45,7 @@ def test_a_name_is_enough() -> None:
     assert check_recipe({"name": "mine"}, "here") == TrainingRecipe(name="mine")
 
 
-@pytest.mark.parametrize(
+@each(
     ("text", "words"),
     [
         ("epochs: 3", "name: missing"),

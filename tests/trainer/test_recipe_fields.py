@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from helpers.each import each
 
 from camdbench.core.errors import UsageError
 from camdbench.trainer.recipe_fields import BaseRecipe, Optimiser, Stage, check_fields, with_changes
@@ -28,7 +29,7 @@ def test_changes_make_a_new_recipe_and_are_checked() -> None:
         with_changes(recipe, seed=-1)
 
 
-@pytest.mark.parametrize(
+@each(
     ("fields", "words"),
     [
         ({}, "recipe here: name: missing"),

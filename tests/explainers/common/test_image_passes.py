@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import pytest
 import torch
+from helpers.each import each
 from helpers.toys import toy_batch, toy_classifier
 
 from camdbench.explainers.common.trace import Trace
@@ -13,8 +13,8 @@ from camdbench.explainers.gradients import inputxgradient, saliency
 from camdbench.models.pass_counts import PassCounts
 
 
-@pytest.mark.parametrize("target", ["label", "predicted", torch.tensor([0, 1, 2, 0])])
-@pytest.mark.parametrize("first", ["pixels", "layer"])
+@each("target", ["label", "predicted", torch.tensor([0, 1, 2, 0])])
+@each("first", ["pixels", "layer"])
 def test_a_pass_with_gradients_at_the_pixels_is_the_only_one_of_who_needs_no_other(target: str | torch.Tensor, first: str) -> None:
     """Each is charged as if it ran alone, whoever came first; the two that read the same gradients share them."""
     classifier, one = toy_classifier("gap"), PassCounts(forward=4, backward=4)

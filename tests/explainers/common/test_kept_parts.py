@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
+from helpers.each import each
 
 import camdbench
 from camdbench.explainers.common.trace import Trace
@@ -25,7 +25,7 @@ CHANGES: dict[str, Callable[[Trace], Any]] = {
 }
 
 
-@pytest.mark.parametrize("name", CHANGES)
+@each("name", CHANGES)
 def test_a_change_in_place_is_an_error_of_its_explainer_alone(name: str, tmp_path: Path) -> None:
     def changing(trace: Trace) -> Any:
         CHANGES[name](trace)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from helpers.each import each
 from helpers.toys import SIZE, toy_classifier
 
 from camdbench.core.errors import UsageError
@@ -16,7 +17,7 @@ def layers_of(spec: str, base: str | None = None) -> tuple[str, ...]:
     return checked_layers(classifier, explainers.parse_one(spec), base, list_layers(classifier, SIZE))
 
 
-@pytest.mark.parametrize(
+@each(
     ("spec", "base", "expected"),
     [
         ("gradcam", None, ("relu2",)),

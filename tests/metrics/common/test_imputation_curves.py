@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from helpers.each import each
 from helpers.scored_maps import images_of, scored
 from helpers.toys import SIZE, toy_batch, toy_classifier
 
@@ -12,8 +13,8 @@ from camdbench.functional.fill_values import rise_blur
 MAPS = torch.rand(4, *SIZE, generator=torch.Generator().manual_seed(3))
 
 
-@pytest.mark.parametrize("fill", ["blank", "blurred", "average"])
-@pytest.mark.parametrize("masking", ["pixels", "normalised"])
+@each("fill", ["blank", "blurred", "average"])
+@each("masking", ["pixels", "normalised"])
 def test_each_fill_replaces_the_pixels_that_road_imputes(fill: str, masking: str) -> None:
     classifier, batch = toy_classifier("dense"), toy_batch()
     ground = classifier.mean if masking == "normalised" else torch.zeros(1, 3, 1, 1)

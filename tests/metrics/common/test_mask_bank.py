@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from helpers.each import each
 from helpers.metric_inputs import inputs_of, measure
 from helpers.network_hooks import images_counted
 from helpers.toys import SIZE, Toy, toy_batch, toy_classifier
@@ -30,7 +31,7 @@ def images_of(count: int, asked: str, batch: Batch) -> int:
     return seen.images
 
 
-@pytest.mark.parametrize(("asked", "bank"), [(N, 3 * 6), (MU, 6), (NON, 16), (f"{N},{NON}", 3 * 6 + 16), (f"{N},{MU},{NON}", 3 * 6 + 16)])
+@each(("asked", "bank"), [(N, 3 * 6), (MU, 6), (NON, 16), (f"{N},{NON}", 3 * 6 + 16), (f"{N},{MU},{NON}", 3 * 6 + 16)])
 def test_one_two_and_four_cams_cost_one_bank(asked: str, bank: int) -> None:
     """Subsets of 4 of 16 cells are among those of Sensitivity-n, so that MuFidelity with this share adds none."""
     batch = toy_batch(2)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from helpers.each import each
 from helpers.metric_inputs import inputs_of, measure
 from helpers.quantus_library import quantus
 from helpers.toys import toy_batch, toy_classifier
@@ -39,7 +40,7 @@ def test_refusals_hold_for_the_class() -> None:
     assert metric_from_object(len) is None
 
 
-@pytest.mark.parametrize(
+@each(
     ("make", "setting"),
     [
         (lambda: made(quantus.MaxSensitivity, upper_bound=0.5), "upper_bound=0.5"),

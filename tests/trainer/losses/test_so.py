@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from helpers.each import each
 from helpers.steps import first_of, toy_step
 from scipy.ndimage import correlate1d
 
@@ -54,9 +55,7 @@ def _literal(step: TrainingStep, index: int, views: int, pooling: str, kernel: i
     return 1 - float((large * mask).sum() / math.sqrt((large**2).sum() * (mask**2).sum()))
 
 
-@pytest.mark.parametrize(
-    ("views", "pooling", "kernel"), [(1, "max", 0), (2, "softmax", 5), (4, "mean", 0), (8, "softmax", 5), (8, "max", 11)]
-)
+@each(("views", "pooling", "kernel"), [(1, "max", 0), (2, "softmax", 5), (4, "mean", 0), (8, "softmax", 5), (8, "max", 11)])
 def test_it_is_the_algorithm(views: int, pooling: str, kernel: int) -> None:
     step = toy_step(size=SQUARE)
     found = so(step, views=views, pooling=pooling, kernel=kernel, beta=0.25)
@@ -105,7 +104,7 @@ def test_a_batch_of_one_is_the_first_of_many() -> None:
     torch.testing.assert_close(one.total[0], many.total[0])
 
 
-@pytest.mark.parametrize(
+@each(
     ("options", "words"),
     [
         ({"beta": 1.5}, "beta=1.5"),
