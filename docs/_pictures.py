@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import json
+import shutil
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -42,7 +43,8 @@ FEWER = {  # explainers whose defaults take more than some 300 passes
     "sobol": "sobol(designs=3)",
     "sscam": "sscam(samples=3)",
 }
-WRAPPED = {
+NAMED = {  # explainers that need another explainer or a layer
+    "captum:LayerLRP": 'captum:LayerLRP(layer="features.9")',
     "augsmooth": "augsmooth(gradcam)",
     "inside_box": "inside_box(gradcam)",
     "inverted": "inverted(gradcam)",
@@ -107,16 +109,20 @@ def _code(file: Path) -> bytes:
 
 
 def _run(out: Path, explained: Iterable[str], scored: Iterable[str], **options: Any) -> pd.DataFrame:
-    """Rows of a run; an interrupted one goes on, a finished one is read."""
-    if (out / "summary.csv").is_file():
+    """Rows of a run; a finished one is read, another one begins anew."""
+    done = out.with_suffix(".done")
+    if done.is_file():
         return load_rows(out)
+    shutil.rmtree(out, ignore_errors=True)
     given: dict[str, Any] = {"models": MODEL, "split": "conflict", "target": "predicted", "save_maps": "raw", "device": "cpu"}
     if "dataset" not in options and "limit" not in options:
         ids = out.with_suffix(".txt")
         ids.parent.mkdir(parents=True, exist_ok=True)
         ids.write_text("".join(f"conflict-{index:05}\n" for index in IMAGES), encoding="utf-8")
         given["image_ids"] = ids
-    return camdbench.run(",".join(explained), ",".join(scored), out=out, progress=False, **given | options)
+    rows = camdbench.run(",".join(explained), ",".join(scored), out=out, progress=False, **given | options)
+    done.touch()
+    return rows
 
 
 def _pictures() -> list[np.ndarray]:
@@ -134,7 +140,7 @@ def _write(folder: Path, name: str, content: bytes) -> str:
 
 def spec_of(name: str) -> str:
     """The spec by which an explainer is drawn."""
-    return FEWER.get(name) or WRAPPED.get(name) or name
+    return FEWER.get(name) or NAMED.get(name) or name
 
 
 def explainer_pictures(folder: Path, out: Path) -> dict[str, dict[str, str]]:
