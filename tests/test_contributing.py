@@ -104,8 +104,3 @@ def test_every_path_of_the_page_exists() -> None:
     }
     assert len(named) > 20
     assert [path for path in sorted(named) if not list(ROOT.glob(path))] == []
-
-
-def test_every_public_name_is_on_the_page_of_the_python_interface() -> None:
-    page = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
-    assert [name for name in camdbench.__all__ if not re.search(rf"\bcamdbench\.{name}\b", page)] == []

@@ -65,7 +65,7 @@ def data(
             .json file in COCO's form; or the name of a data set of camdbench that needs no files, such as
             `shortcuts(split="conflict", count=8)`. A picture is a Pillow image, a path, an array (H, W, 3) or a tensor (3, H, W), in
             bytes or in [0, 1].
-        labels: class index, class name or None of each image.
+        labels: (N,) class indices, or N class names; None for an image without one.
         boxes: (n, 4) xyxy of each image in pixels, ends exclusive.
         masks: (H, W) of each image.
         columns: name of a table's column by role: image, label, x0, y0, x1, y1, mask; of a `datasets.Dataset` image, label, id,

@@ -129,7 +129,7 @@ def input_dependence_rate(inputs: MetricInputs, *, only_right: bool = True) -> M
 def input_independence_rate(
     inputs: MetricInputs, *, steps: NonNegativeInt = 100, only_right: bool = True, search_dtype: Literal["float64", "network"] = "float64"
 ) -> MetricResult:
-    r"""Input independence rate (BAM): whether a patch that the network ignores leaves the attribution to its place.
+    r"""Input independence rate (BAM): whether an inert patch leaves the attribution to its place unchanged.
 
     .. math:: 100\,[|o(S(x)) - o(S(x + d))| < 0.1\, o(S(x))]
 

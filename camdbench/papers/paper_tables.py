@@ -23,8 +23,11 @@ _COLUMNS = (
 _COLOURS = {"agrees": "green", "differs": "red", "not run": "dim", "small": "cyan"}
 
 
+EMBEDDED = "embedded networks and data, not those of the paper"  # heads what `--small` prints
+
+
 def paper_tables(table: PaperTable, lines: Sequence[CellComparison]) -> list[Table]:
-    """A table per data set and network with its numbered reasons; the last table has the notes of the recipe."""
+    """A table per data set and network with its numbered reasons; the last has the recipe's notes. `EMBEDDED` heads those of `--small`."""
     reasons = list(dict.fromkeys(line.reason for line in lines if line.reason))
     counts = ", ".join(
         f"{sum(line.agreement == agreement for line in lines)} {agreement}" for agreement in dict.fromkeys(x.agreement for x in lines)
@@ -35,7 +38,8 @@ def paper_tables(table: PaperTable, lines: Sequence[CellComparison]) -> list[Tab
         own = [line for line in lines if line.paper.labels[:2] == key]
         used = [f"({reasons.index(reason) + 1}) {reason}" for reason in dict.fromkeys(line.reason for line in own if line.reason)]
         notes = (*used, *((*table.recipe.notes, f"{len(lines)} cells: {counts}") if key == keys[-1] else ()))
-        title = " · ".join([table.recipe.table, table.recipe.paper, *key])
+        embedded = [EMBEDDED] if any(line.agreement == "small" for line in lines) else []
+        title = " · ".join([*embedded, table.recipe.table, table.recipe.paper, *key])
         rows = tuple(_row(line, reasons) for line in own)
         found.append(Table(title, _COLUMNS, (Section(rows),), notes, tuple(_sentence(note) for note in notes)))
     return found

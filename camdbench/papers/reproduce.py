@@ -18,7 +18,7 @@ from camdbench.papers.agreement import CellComparison, compare_cell
 from camdbench.papers.checkpoints import Networks
 from camdbench.papers.jobs import JobSettings, Plan, ReproductionJob, plan
 from camdbench.papers.measured_values import ACCURACY, FinishedRun, key, measured_value
-from camdbench.papers.paper_tables import paper_data, paper_tables
+from camdbench.papers.paper_tables import EMBEDDED, paper_data, paper_tables
 from camdbench.papers.probes import FinishedProbe, Probes
 from camdbench.papers.recipe_files import load_table
 from camdbench.papers.table_recipe import PaperTable
@@ -108,6 +108,8 @@ def reproduce(
         log=log or _ignore,
     )
     probes = Probes(folder / "probes", folder / "training", train or small, device)
+    if small and log:
+        log(f"--small: {EMBEDDED}; values are not compared")
     given = {"batch_size": batch_size, "device": device, "seed": seed, "download": download}
     finished = dict[tuple[JobSettings, str], Found]()
     for number, job in enumerate(planned.jobs, start=1):

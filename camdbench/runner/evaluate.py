@@ -57,7 +57,7 @@ def evaluate(
     Args:
         model: a `Classifier`, the name of a model, or whatever `camdbench.classifier` takes.
         images: (N, 3, H, W) in [0, 1], or bytes; also channels last, lists, Pillow images.
-        labels: N class indices, or names of `class_names`, that were explained and are scored.
+        labels: (N,) class indices, or N names of `class_names`, that were explained and are scored.
         saliency: (N, h, w), upsampled to the size of the images if smaller. A non-finite map gives rows with status `error`.
         metrics: metric specs; `all`: every metric of camdbench that the given maps and annotations allow; functions `f(inputs)`
             or `f(classifier, images, maps, targets)`, references `FILE.py:NAME`, or a sequence or mapping of these.

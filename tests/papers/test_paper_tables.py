@@ -30,6 +30,7 @@ def test_each_part_names_the_reasons_that_it_refers_to_and_the_last_one_all_othe
     lines = [compare_cell(cells[0], OurValue(number - 1, number - 1.5, number - 0.5, 9)), compare_cell(cells[0], OurValue(reason="no a"))]
     lines.append(compare_cell(cells[1], OurValue(reason="no b_c")))
     one, two = to_latex(paper_tables(paper_table, lines)).split(r"\end{table}")[:2]
+    assert "embedded networks" not in one + two
     assert r"(1) no a.}" in one
     assert "no b" not in one
     assert "no a" not in two

@@ -194,6 +194,10 @@ class TestCommand:
         assert "94.25" in out
         assert "6 cells: 6 small" in out
         assert "runs and tables: out" in err
+        assert err.splitlines()[0] == "--small: embedded networks and data, not those of the paper; values are not compared"
+        headings = [line for line in Path("out/reproduction.md").read_text(encoding="utf-8").splitlines() if "Table 2" in line]
+        assert headings
+        assert all("embedded networks and data, not those of the paper" in line for line in headings)
         table = pd.read_csv("out/reproduction.csv", dtype={"paper": str})
         assert list(table["paper"]) == ["94.25", "75.94", "69.39", "67.38", "-0.18", "18.44"]
         assert set(table["agreement"]) == {"small"}
