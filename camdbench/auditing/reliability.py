@@ -75,44 +75,6 @@ def krippendorff_alpha(ratings: np.ndarray, weights: np.ndarray | None = None) -
     return 1 - np.divide(within.sum(1) * (n**2 - copies.sum(1)), n * among, out=np.full(len(n), np.nan), where=defined)
 
 
-@dataclass(frozen=True)
-class InterRater:
-    """Agreement of images on the order of explainers.
-
-    Attributes:
-        alpha: Krippendorff's alpha of the mid-ranks.
-        low: lower end of its 95 % interval.
-        high: upper end.
-        n: images that rank two explainers.
-        reason: why alpha is undefined; empty otherwise.
-    """
-
-    alpha: float
-    low: float
-    high: float
-    n: int
-    reason: str = ""
-
-
-def inter_rater(values: np.ndarray, resamples: int = 1000, seed: int = 0) -> InterRater:
-    """Inter-rater reliability: Krippendorff's alpha of ranks, images as raters and explainers as units, interval over images.
-
-    It depends on which explainers are compared: controls at both ends raise it.
-
-    Args:
-        values: (E, N).
-        resamples: bootstrap resamples of images.
-        seed: seed of the resamples.
-
-    Returns:
-        Alpha with its bias-corrected interval.
-    """
-    drawn = draw_resamples(values.shape[1], resamples, seed).images
-    found = alpha_resamples(values, drawn)
-    (low, high), n = corrected_intervals(found[:, None])[0], int(((~np.isnan(values)).sum(0) > 1).sum())
-    return InterRater(float(found[0]), float(low), float(high), n, alpha_reason(values) if np.isnan(found[0]) else "")
-
-
 def alpha_resamples(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Alpha (R,) of the ranks of values (E, N) under weights of images (R, N); images that rank one explainer only are left out."""
     ranking = (~np.isnan(values)).sum(0) > 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 _KINDS = ("forward", "backward", "tail forward", "tail backward")
@@ -48,12 +48,12 @@ class PassEstimate:
         return self.forward + self.backward + self.tail_forward + self.tail_backward
 
     def __add__(self, other: PassEstimate) -> PassEstimate:
-        *mine, bound = astuple(self)
-        *theirs, other_bound = astuple(other)
+        *mine, bound = vars(self).values()
+        *theirs, other_bound = vars(other).values()
         return PassEstimate(*map(sum, zip(mine, theirs, strict=True)), lower_bound=bound or other_bound)
 
     def __mul__(self, factor: int) -> PassEstimate:
-        *passes, bound = astuple(self)
+        *passes, bound = vars(self).values()
         return PassEstimate(*(factor * number for number in passes), lower_bound=bound)
 
     def __str__(self) -> str:

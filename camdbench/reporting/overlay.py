@@ -18,22 +18,6 @@ Stack = Sequence[Array] | Array  # N arrays, or one with an axis more
 _LONGEST = 2**16  # pixels that the Agg canvas can draw along a side
 
 
-def save_overlay(path: str | Path, image: Array, saliency: Array, *, colours: str = COLOURS, strength: float = 0.7) -> None:
-    """Write the overlay as a PNG of the image's size; written atomically.
-
-    Args:
-        path: the file; its folder is created.
-        image: as for `overlay`.
-        saliency: as for `overlay`.
-        colours: as for `overlay`.
-        strength: as for `overlay`.
-
-    Raises:
-        UsageError: as `overlay`.
-    """
-    save_picture(path, overlay(image, saliency, colours=colours, strength=strength))
-
-
 def save_picture(path: str | Path, pixels: Array, description: str = "") -> None:
     """Write pixels (H, W, 3) uint8 as a PNG, atomically, with a description among its metadata."""
     from PIL import Image

@@ -19,7 +19,6 @@ OKABE_ITO = {
 }
 SERIES = tuple(colour for name, colour in OKABE_ITO.items() if name != "yellow")  # yellow lines are too faint on white
 """Colours of series, in order; the first is that of a chart with one series."""
-DARK_YELLOW = "#a39600"
 """Yellow of the page on white."""
 CONTROL = "#808080"
 """Colour of controls, whose bars and markers are hollow."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 from helpers.each import each
@@ -9,15 +11,16 @@ from scipy import stats
 
 from camdbench.auditing.reliability import (
     RELIABILITY_COLUMNS,
+    alpha_reason,
+    alpha_resamples,
     inter_method,
-    inter_rater,
     internal_consistency,
     krippendorff_alpha,
     rater_ranks,
     reliability_table,
     retest,
 )
-from camdbench.auditing.resampling import draw_resamples
+from camdbench.auditing.resampling import corrected_intervals, draw_resamples
 
 RNG = np.random.default_rng(8)
 Q = RNG.normal(size=(6, 1)) + RNG.normal(size=(6, 30))  # 6 explainers, 30 images
@@ -41,6 +44,24 @@ def coincidence_alpha(ratings: np.ndarray) -> float:
 def table(text: str) -> np.ndarray:
     """Ratings (coders, units) of a text with a dot for a missing one."""
     return np.array([[np.nan if value == "." else float(value) for value in row.split()] for row in text.split(",")])
+
+
+@dataclass(frozen=True)
+class InterRater:
+    """Krippendorff's alpha of the mid-ranks, its 95 % interval, and why it is undefined."""
+
+    alpha: float
+    low: float
+    high: float
+    reason: str = ""
+
+
+def inter_rater(values: np.ndarray, resamples: int = 1000, seed: int = 0) -> InterRater:
+    """Inter-rater reliability of values (E, N), by the steps of `reliability_table`."""
+    drawn = draw_resamples(values.shape[1], resamples, seed).images
+    found = alpha_resamples(values, drawn)
+    low, high = corrected_intervals(found[:, None])[0]
+    return InterRater(float(found[0]), float(low), float(high), alpha_reason(values) if np.isnan(found[0]) else "")
 
 
 def test_alpha_is_that_of_the_coincidence_matrix_with_ties_and_gaps():

@@ -16,7 +16,7 @@ from PIL import Image
 
 from camdbench.core.errors import UsageError
 from camdbench.functional.map_overlay import COLOURS, overlay
-from camdbench.reporting.overlay import gallery, save_overlay
+from camdbench.reporting.overlay import gallery, save_picture
 from camdbench.reporting.page import GAP, WIDTH, _fold
 
 RNG = np.random.default_rng(0)
@@ -83,7 +83,7 @@ def test_what_does_not_fit_is_refused(image, saliency, options, message):
 
 def test_an_overlay_is_saved_at_the_size_of_the_image(tmp_path: Path):
     path = tmp_path / "made" / "cat-gradcam.png"
-    save_overlay(path, IMAGE, MAP, strength=0.4)
+    save_picture(path, overlay(IMAGE, MAP, strength=0.4))
     with Image.open(path) as picture:
         assert (picture.format, picture.size) == ("PNG", (7, 5))
         assert np.array_equal(np.asarray(picture), overlay(IMAGE, MAP, strength=0.4))
