@@ -44,7 +44,7 @@ def background_independence(inputs: MetricInputs, *, scored_output: Literal["log
 
     .. math:: 100\,|\{j : f_y(x) - f_y(x_{\bar j}) < 0.05\,|f_y(x)|\}| / n
 
-    f_y is the score of the label, x without j the image without background object j of n. Tables divide the sums over images, the curves
+    An object counts if its removal lowers the score by less than 5 %. f_y is the score of the label, x without j the image without background object j of n. Tables divide the sums over images, the curves
     `numerator` and `denominator` (B, 1), so that images with many objects count more.
 
     Returns:

@@ -94,7 +94,7 @@ def csdc(
     only_right: bool = True,
     compat: Released = "paper",
 ) -> MetricResult:
-    r"""Controlled synthetic data check: share of a minimal sufficient set of parts that the map names important.
+    r"""CSDC: share of a minimal sufficient set of parts that the map names important.
 
     .. math:: 100 \max_{M \in \mathcal{M}_y} |M \cap P_t| / |M|
 
@@ -125,7 +125,7 @@ def preservation_check(
     only_right: bool = True,
     compat: Released = "paper",
 ) -> MetricResult:
-    r"""Preservation check (PC): whether the network keeps its prediction without the parts that are not important.
+    r"""Preservation check (PC): whether the prediction stays without the unimportant parts.
 
     .. math:: 100\,[\arg\max_c f_c(x_{P_t}) = \arg\max_c f_c(x)]
 
@@ -150,7 +150,7 @@ def deletion_check(
     only_right: bool = True,
     compat: Released = "paper",
 ) -> MetricResult:
-    r"""Deletion check (DC): whether the network changes its prediction without the important parts.
+    r"""Deletion check (DC): whether the prediction changes without the important parts.
 
     .. math:: 100\,[\arg\max_c f_c(x_{\bar P_t}) \neq \arg\max_c f_c(x)]
 
@@ -188,7 +188,7 @@ def distractibility(
     choice: ThresholdChoice = "completeness",
     compat: Released = "paper",
 ) -> MetricResult:
-    r"""Distractibility (D): share of the irrelevant parts and background objects that the map does not name important.
+    r"""Distractibility (D): share of irrelevant parts and objects that the map does not name important.
 
     .. math:: 100 \left(1 - |P_t \cap U| / |U|\right)
 
