@@ -40,11 +40,12 @@ NO_OBJECTS = "the image has no background objects, or the label is unknown"
     ),
 )
 def background_independence(inputs: MetricInputs, *, scored_output: Literal["logit", "centred_logit"] = "centred_logit") -> MetricResult:
-    r"""Background independence (BI): share of background objects whose removal lowers the score by less than 5 % of it.
+    r"""Background independence (BI): share of background objects that the score does not depend on.
 
     .. math:: 100\,|\{j : f_y(x) - f_y(x_{\bar j}) < 0.05\,|f_y(x)|\}| / n
 
-    An object counts if its removal lowers the score by less than 5 %. f_y is the score of the label, x without j the image without background object j of n. Tables divide the sums over images, the curves
+    An object counts if its removal lowers the score by less than 5 %.
+    f_y is the score of the label, x without j the image without background object j of n. Tables divide the sums over images, the curves
     `numerator` and `denominator` (B, 1), so that images with many objects count more.
 
     Returns:

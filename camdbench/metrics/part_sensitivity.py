@@ -49,7 +49,7 @@ _ALL = {"higher_is_better": True, "unit": "%", "values": "[0, 100]", "tolerance"
 def single_deletion(
     inputs: MetricInputs, *, scored_output: Literal["logit", "centred_logit"] = "logit", compat: Literal["paper", "release"] = "paper"
 ) -> MetricResult:
-    r"""Single deletion (SD): rank correlation of part importances with the drops of the score when a part is removed.
+    r"""Single deletion (SD): rank correlation of part importances with drops of the score.
 
     .. math:: 50 \left(1 + \rho(I_k, f_y(x) - f_y(x_{\bar k}))\right)
 
@@ -91,7 +91,7 @@ def single_deletion(
 def target_sensitivity(
     inputs: MetricInputs, *, scored_output: Literal["logit", "centred_logit"] = "logit", compat: Literal["paper", "release"] = "paper"
 ) -> MetricResult:
-    r"""Target sensitivity (TS): whether the parts that a class shares with the object are more important for it than for another class.
+    r"""Target sensitivity (TS): whether parts that a class shares are more important in its own map.
 
     .. math:: 50\,[I_A(a) > I_A(b)] + 50\,[I_B(b) > I_B(a)]
 

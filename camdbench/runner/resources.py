@@ -155,8 +155,7 @@ class Resources:
         known = (("boxes", sample.boxes), ("masks", sample.mask), ("mosaic", sample.cells), ("backgrounds", sample.background))
         scenes = sample.interventions is not None and "background" in sample.interventions.names
         parts = sample.parts is not None and isinstance(sample.interventions, PartVersions)
-        more = [name for name, given in (("scenes", scenes), ("parts", parts)) if given]
-        return (*(name for name, own in known if own is not None), *more)
+        return (*(name for name, own in known if own is not None), *(["scenes"] if scenes else []), *(["parts"] if parts else []))
 
     @cached_property
     def all_images(self) -> Dataset:
