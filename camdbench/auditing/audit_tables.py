@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -108,7 +108,7 @@ def _metrics(metrics: pd.DataFrame, tables: AuditTables) -> Table:
         *(Column(f"tau_{name}", f"tau {name}", "number") for name in levels),
         Column("above", "above", "number"),
         Column("alpha", "alpha", "number"),
-        Column("conclusion", "conclusion", "number"),
+        Column("conclusion", "conclusion", "text"),
     )
     rows = list[tuple[Cell, ...]]()
     for metric in main.index:
@@ -119,13 +119,14 @@ def _metrics(metrics: pd.DataFrame, tables: AuditTables) -> Table:
     return Table(_HEADS["metrics"], columns, (Section(tuple(rows)),), (*_MEANING, *_footnote(own, levels), *tables.notes))
 
 
-def _footnote(own: pd.DataFrame, levels: Iterable[str]) -> list[str]:
-    """Ceilings, numbers of explainers and images, and what fools metrics."""
+def _footnote(own: pd.DataFrame, levels: Sequence[str]) -> list[str]:
+    """Ceilings, numbers of explainers and images, the truth of the conclusions, and what fools metrics."""
     found = list[str]()
     for name in levels:
         lines = own[own["truth"] == name]
         ceiling = lines["ceiling"].max()
         found.append(f"{name}: ceiling {_digits(ceiling, 2) or 'none'}, E = {lines['explainers'].max()}, n = {lines['n'].max()}.")
+    found.append(f"conclusion: on tau {levels[0]}.")
     fooled = own[own["fooled_by"].fillna("") != ""].drop_duplicates("metric")
     return found + [f"{line.metric}: fooled by {line.fooled_by}." for line in fooled.itertuples()]
 
@@ -136,7 +137,7 @@ def _reliability(metrics: pd.DataFrame, notes: tuple[str, ...]) -> Table:
         Column("alpha", "alpha", "number"),
         Column("inter_method", "inter-method", "number"),
         Column("consistency", "consistency", "number"),
-        Column("consistency_with", "with", "number"),
+        Column("consistency_with", "with", "name"),
     )
     rows = [
         (

@@ -13,7 +13,7 @@ import pandas as pd
 from camdbench.auditing.cell_truth import CellTruth, cell_truth_of, measure_cell_logits
 from camdbench.auditing.coalition_logits import measure_all_logits
 from camdbench.auditing.open_runs import AuditedRuns
-from camdbench.auditing.rank_correlation import spearman_rows
+from camdbench.auditing.rank_correlation import mean_defined, spearman_rows
 from camdbench.auditing.reference_draws import reference_classes
 from camdbench.auditing.truth import Objective, Truth, truth_of
 from camdbench.auditing.truth_files import AuditFolder, Game
@@ -253,11 +253,6 @@ def network_table(
         low, high = mean_intervals(share[None], seed=seed)[0]
         accuracy = 100 * float(np.mean(own[:, 0, -1].argmax(-1) == images.labels))
         reliability = 1 - error / spread if spread and spread > 0 else np.nan
-        mean, positive = _mean(share), _mean(np.where(known, truth.share_positive, np.nan))
+        mean, positive = mean_defined(share), mean_defined(np.where(known, truth.share_positive, np.nan))
         rows.append((runs.split, model, int(both.sum()), accuracy, mean, low, high, positive, error**0.5, reliability))
     return pd.DataFrame(rows, columns=list(NETWORK_COLUMNS))
-
-
-def _mean(values: np.ndarray) -> float:
-    known = values[~np.isnan(values)]
-    return float(known.mean()) if len(known) else float("nan")

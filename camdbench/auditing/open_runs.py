@@ -18,7 +18,6 @@ from camdbench.core.registries import NO_EXPLAINER
 from camdbench.core.spec import parse_spec
 from camdbench.tables.cell_values import STATUSES, Cells
 from camdbench.tables.load import load_rows, load_run
-from camdbench.tables.load_cells import load_cells
 from camdbench.tables.pool import NotPooled, Pooled, load_pooled
 from camdbench.tables.seed_groups import seeded_network
 from camdbench.tables.summary import is_control_of, metric_fact
@@ -187,12 +186,11 @@ def open_runs(runs: Sequence[str | Path]) -> AuditedRuns:
     """
     folders = [Path(run) for run in runs]
     records = tuple(load_run(folder) for folder in folders)
-    for folder, record in zip(folders, records, strict=True):
-        _refuse_unfinished(folder, record)
     try:
         pooled = load_pooled(folders)
     except NotPooled as error:
         raise UsageError(f"{error.difference}; give runs of the same data and images, in which each cell occurs once") from None
+    _refuse_unfinished(pooled, records)
     found = AuditedRuns(pooled, records)
     if not found.metrics:
         raise UsageError(f"{folders[0]}: no metric of maps with a direction; give runs with metrics such as insertion,deletion")
@@ -201,19 +199,19 @@ def open_runs(runs: Sequence[str | Path]) -> AuditedRuns:
     return found
 
 
-def _refuse_unfinished(folder: Path, record: Mapping[str, Any]) -> None:
-    """Raise UsageError if an explainer lacks images of a metric of the run."""
-    cells = load_cells(folder).over(record["ids"])
-    there = pd.DataFrame(cells.keys[["model", "explainer", "metric"]]).assign(images=np.count_nonzero(cells.status, axis=1))
-    held = there.set_index(["model", "explainer", "metric"])["images"].to_dict()
-    scored = [name for name, facts in record["metrics"].items() if facts.get("scope", "map") == "map"]
-    asked = [(model, explainer, metric) for model in record["models"] for explainer in record["explainers"] for metric in scored]
-    lacking = [key for key in asked if held.get(key, 0) < len(record["ids"])]
-    if lacking:
-        pairs = list(dict.fromkeys(f"{explainer} on {model}" for model, explainer, _ in lacking))
-        more = f" and {len(pairs) - _SHOWN} more" if len(pairs) > _SHOWN else ""
-        again = f"camdbench run --config {quote(str(folder / 'run.yaml'))} --out {quote(str(folder))}"
-        raise UsageError(f"{folder}: not finished, as it lacks images of {', '.join(pairs[:_SHOWN])}{more}; finish it: {again}")
+def _refuse_unfinished(pooled: Pooled, records: Sequence[Mapping[str, Any]]) -> None:
+    """Raise UsageError if an explainer lacks images of a metric of its run."""
+    cells, count = pooled.cells, len(pooled.about["ids"])
+    names = cells.keys[["model", "explainer", "metric"]].itertuples(index=False, name=None)
+    there = dict(zip(names, np.count_nonzero(cells.over(pooled.about["ids"]).status, axis=1), strict=True))
+    for folder, record in zip(pooled.folders, records, strict=True):
+        scored = [name for name, facts in record["metrics"].items() if facts.get("scope", "map") == "map"]
+        asked = [(model, explainer, metric) for model in record["models"] for explainer in record["explainers"] for metric in scored]
+        pairs = list(dict.fromkeys(f"{key[1]} on {key[0]}" for key in asked if there.get(key, 0) < count))
+        if pairs:
+            more = f" and {len(pairs) - _SHOWN} more" if len(pairs) > _SHOWN else ""
+            again = f"camdbench run --config {quote(str(folder / 'run.yaml'))} --out {quote(str(folder))}"
+            raise UsageError(f"{folder}: not finished, as it lacks images of {', '.join(pairs[:_SHOWN])}{more}; finish it: {again}")
 
 
 def missing_values(runs: AuditedRuns) -> list[tuple[str, int]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -91,11 +91,8 @@ def corrected_intervals(found: np.ndarray, confidence: float = CONFIDENCE) -> np
         (K, 2) lower and upper end; NaN if the estimate is, or if fewer than half of the resamples are defined.
     """
     ends, tail = np.full((found.shape[1], 2), np.nan), (1 - confidence) / 2
-    for place, column in enumerate(found.T):
-        value, drawn = column[0], column[1:][~np.isnan(column[1:])]
-        if np.isnan(value) or not len(drawn) or 2 * len(drawn) < len(column) - 1:
-            continue
-        levels = bca_levels(drawn[None], value[None], np.zeros(1), tail)[0]
+    for place, value, drawn in _defined(found):
+        levels = bca_levels(drawn[None], np.array([value]), np.zeros(1), tail)[0]
         levels = np.where(np.isnan(levels), [tail, 1 - tail], levels)  # all resamples on one side of the estimate
         low, high = np.quantile(drawn, levels)
         ends[place] = min(low, value), max(high, value)
@@ -120,13 +117,18 @@ def rank_intervals(found: np.ndarray, confidence: float = CONFIDENCE) -> np.ndar
         (K, 2) lower and upper end in [-1, 1]; NaN if the estimate is, or if fewer than half of the resamples are defined.
     """
     ends, tail = np.full((found.shape[1], 2), np.nan), (1 - confidence) / 2
-    for place, column in enumerate(found.T):
-        value, drawn = column[0], column[1:][~np.isnan(column[1:])]
-        if np.isnan(value) or not len(drawn) or 2 * len(drawn) < len(column) - 1:
-            continue
+    for place, value, drawn in _defined(found):
         reach = np.abs(np.quantile(drawn, [tail, 1 - tail]) - value).max()
         ends[place] = max(-1.0, value - reach), min(1.0, value + reach)
     return ends
+
+
+def _defined(found: np.ndarray) -> Iterator[tuple[int, float, np.ndarray]]:
+    """Column, estimate and defined resamples of each statistic (R + 1, K) that has an estimate and at least half of its resamples."""
+    for place, column in enumerate(found.T):
+        drawn = column[1:][~np.isnan(column[1:])]
+        if not np.isnan(column[0]) and len(drawn) and 2 * len(drawn) >= len(column) - 1:
+            yield place, float(column[0]), drawn
 
 
 def resampled_means(weights: np.ndarray, values: np.ndarray) -> np.ndarray:

@@ -48,8 +48,8 @@ def command(
 
     If explainers were run with several values of an option, as in --explainers 'opticam(iterations=10), opticam(iterations=50)', each
     metric is also plotted against the option. Files are called N-MODEL-KIND, with the KIND bars, images (box plots of values of
-    images), curves, strips-METRIC, sweep-EXPLAINER-OPTION or selectivity, and ranks-MODEL-METRIC. Strips need the maps of the run
-    (--save-maps) and its data set.
+    images), curves, aggatt (mean maps of mosaics), strips-METRIC, sweep-EXPLAINER-OPTION or selectivity, and ranks-MODEL-METRIC. Strips
+    and aggatt need the maps of the run (--save-maps) and its data set.
 
     \b
     camdbench figures runs/shortcuts-val-1a2b3c4d

@@ -47,6 +47,13 @@ _CAPTION = (
     show_default=True,
     help="What replaces a pixel: the mean colour of the training images, or noisy linear imputation.",
 )
+@click.option(
+    "--elements",
+    type=click.Choice(["pixels", "values"]),
+    default="pixels",
+    show_default=True,
+    help="What is ranked and replaced: pixels in all channels, or each value of a channel alone, as in the released code.",
+)
 @click.option("--target", default="predicted", show_default=True, help="Rule of the explained class: predicted, label, ….")
 @click.option("--out", default="roar", show_default=True, metavar="DIR", help="Output folder: maps, trainings and roar.csv.")
 @click.option("--data-root", metavar="DIR", help="Directory of a data set that is read from disk.")
@@ -70,7 +77,7 @@ def command(recipe: str, shares: str, mode: str, out: str, dry_run: bool, as_jso
 
     how |= {"shares": _percentages(shares), "modes": ("roar", "kar") if mode == "both" else (mode,)}
     if dry_run:
-        asked = ("explainers", "shares", "seeds", "modes", "fill", "target", "data_root")
+        asked = ("explainers", "shares", "seeds", "modes", "fill", "elements", "target", "data_root")
         plan = plan_roar(recipe, **{name: how[name] for name in asked})
         count = len(list(plan.trainings()))
         echo(f"{count} trainings of {plan.recipe.epochs} epochs: {count * plan.recipe.epochs} epochs")

@@ -18,6 +18,7 @@ from camdbench.functional.imputation import impute
 from camdbench.functional.seeding import generator_for
 
 Fill = Literal["mean", "noisy linear"]
+Elements = Literal["pixels", "values"]
 _NOISE = 0.01  # standard deviation of the noise on imputed pixels (ROAD, Rong et al. 2022)
 
 
@@ -31,6 +32,7 @@ class Replacement:
         fill: `mean` colour, or `noisy linear`: the weighted mean of the neighbours, with noise.
         colour: mean colour of the training images, three numbers in [0, 1].
         shows: `images`, or only the `masks`: white where a pixel is kept, black where it is replaced.
+        elements: what is ranked and replaced: `pixels` in all channels, or each of the 3 H W `values` alone (ROAR's released code).
     """
 
     share: float
@@ -38,11 +40,12 @@ class Replacement:
     fill: Fill
     colour: tuple[float, ...]
     shows: Literal["images", "masks"] = "images"
+    elements: Elements = "pixels"
 
 
 @dataclass(frozen=True)
 class Degraded:
-    """A data set whose images lack some of their pixels, in all channels.
+    """A data set whose images lack some of their pixels, or of their values.
 
     Attributes:
         data: the data set.
@@ -85,7 +88,10 @@ class Degraded:
         """
         sample = self.data[index]
         random = generator_for(self.seed, sample.id, "degraded")
-        kept = kept_pixels(torch.from_numpy(np.array(self._stored[index])), self.how.share, self.how.order, random)
+        ranked = torch.from_numpy(np.array(self._stored[index]))
+        if self.how.elements == "values":
+            ranked = ranked.expand(len(sample.image), *ranked.shape)
+        kept = kept_elements(ranked, self.how.share, self.how.order, random)
         if self.how.shows == "masks":
             return replace(sample, image=kept.to(sample.image).expand_as(sample.image).contiguous())
         return replace(sample, image=filled_image(sample.image, kept, self.how, random))
@@ -96,12 +102,13 @@ class Degraded:
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def kept_pixels(saliency: Tensor, share: float, order: Literal["most", "least"], random: torch.Generator) -> Tensor:
-    """Pixels (H, W) bool of a map (H, W) that are kept when `share` per cent of them are replaced, rounded to whole pixels.
+def kept_elements(saliency: Tensor, share: float, order: Literal["most", "least"], random: torch.Generator) -> Tensor:
+    """Elements, bool, of a map (H, W) or (3, H, W) that are kept when `share` per cent of them are replaced, rounded to whole elements.
 
-    Equal values are ordered at random: a threshold would replace any number of the many zeros of a rectified map.
+    Equal values are ordered at random: a threshold would replace any number of the many zeros of a rectified map. A map has one value for
+    the three channels of a pixel, so that these are equal, too.
 
-    >>> kept_pixels(torch.tensor([[0.1, 0.9], [0.5, 0.3]]), 50, "most", torch.Generator()).tolist()
+    >>> kept_elements(torch.tensor([[0.1, 0.9], [0.5, 0.3]]), 50, "most", torch.Generator()).tolist()
     [[True, False], [False, True]]
     """
     values = saliency.double().flatten()
@@ -113,11 +120,12 @@ def kept_pixels(saliency: Tensor, share: float, order: Literal["most", "least"],
 
 
 def filled_image(image: Tensor, kept: Tensor, how: Replacement, random: torch.Generator) -> Tensor:
-    """An image (3, H, W) in [0, 1] with the pixels outside `kept` (H, W) replaced; the image itself if none is."""
+    """An image (3, H, W) in [0, 1] with what is outside `kept`, (H, W) or (3, H, W), replaced; the image itself if nothing is."""
     if bool(kept.all()):
         return image
     filling = torch.tensor(how.colour, dtype=image.dtype)[:, None, None]
-    if how.fill == "noisy linear" and bool(kept.any()):
+    if how.fill == "noisy linear" and bool(kept.flatten(-2).any(-1).all()):
         noise = _NOISE * torch.randn(image.shape, generator=random)
-        filling = (impute(image[None], kept[None])[0] + noise).clamp(0, 1)
+        found = impute(image[None], kept[None])[0] if kept.ndim == 2 else impute(image[:, None], kept)[:, 0]
+        filling = (found + noise).clamp(0, 1)
     return torch.where(kept, image, filling)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -20,6 +21,8 @@ from camdbench.explainers.common.trace import Trace
 from camdbench.functional.normalise import upsample
 from camdbench.functional.smooth_masks import blur_window
 
+_RANKS = 16  # ranks whose windows are cut at a time
+
 
 class Window(NamedTuple):
     """A window of an enlarged image, in its pixels.
@@ -36,10 +39,9 @@ class Window(NamedTuple):
     left: int
     size: tuple[int, int]
 
-    def cut(self, images: Tensor) -> Tensor:
-        """The window (B, 3, h, w) of images (B, 3, H, W), enlarged."""
-        bottom, right = self.top + self.size[0], self.left + self.size[1]
-        return _enlarged(images, self.scaled)[..., self.top : bottom, self.left : right]
+    def cut(self, enlarged: Tensor) -> Tensor:
+        """The window (B, 3, h, w) of enlarged images (B, 3, H', W')."""
+        return enlarged[..., self.top : self.top + self.size[0], self.left : self.left + self.size[1]]
 
     def paste(self, map_: Tensor, size: tuple[int, int]) -> Tensor:
         """A map (h, w) of the window on an image (H, W), zero outside the window."""
@@ -79,9 +81,8 @@ def sess(
     best, order = _probabilities(trace, windows).sort(dim=1, descending=True, stable=True)  # (B, windows)
     weights = torch.where(best[:, :1] > 0, best / best[:, :1], 1)
     total, count = trace.images.new_zeros(len(best), *trace.size), trace.images.new_zeros(len(best), *trace.size)
-    for rank in range(max(1, round(keep * len(windows)))):
-        chosen = [windows[index] for index in order[:, rank].tolist()]
-        images = torch.cat([own.cut(image[None]) for own, image in zip(chosen, trace.images, strict=True)])
+    kept = order[:, : max(1, round(keep * len(windows)))]
+    for rank, (chosen, images) in enumerate(_cut_windows(trace, windows, kept)):
         plain = replace(trace.batch, images=images, boxes=None, masks=None, class_masks=None, file_boxes=None)
         maps = weights[:, rank, None, None] * wrapped(trace.of(plain), may_be_constant=True).maps
         pasted = torch.stack([own.paste(map_, trace.size) for own, map_ in zip(chosen, maps, strict=True)])
@@ -91,14 +92,34 @@ def sess(
 
 def _probabilities(trace: Trace, windows: list[Window]) -> Tensor:
     """Class probabilities (B, windows)."""
-    found = list[Tensor]()
+    found, scaled, enlarged = list[Tensor](), trace.size, trace.images
     for part in chunks(trace, len(windows)):
-        images = torch.stack([own.cut(trace.images) for own in windows[part]], 1)  # (B, n, 3, h, w)
+        cuts = list[Tensor]()
+        for own in windows[part]:  # scale by scale
+            if own.scaled != scaled:
+                scaled, enlarged = own.scaled, _enlarged(trace.images, own.scaled)
+            cuts.append(own.cut(enlarged))
+        images = torch.stack(cuts, 1)  # (B, n, 3, h, w)
         with torch.no_grad():
             logits = trace.score(images.flatten(0, 1))
         targets = trace.targets.repeat_interleave(images.shape[1])
         found.append(class_scores(logits, targets, "probability").reshape(images.shape[:2]))
     return torch.cat(found, 1)
+
+
+def _cut_windows(trace: Trace, windows: list[Window], order: Tensor) -> Iterator[tuple[list[Window], Tensor]]:
+    """Windows of rank 0, 1, … of each image, and their pixels (B, 3, h, w), from their numbers `order` (B, ranks).
+
+    An image is enlarged once per scale for `_RANKS` ranks.
+    """
+    for start in range(0, order.shape[1], _RANKS):
+        rows = [[windows[number] for number in own] for own in order[:, start : start + _RANKS].tolist()]
+        cuts = list[list[Tensor]]()
+        for image, chosen in zip(trace.images, rows, strict=True):
+            large = {scaled: _enlarged(image[None], scaled) for scaled in {own.scaled for own in chosen}}
+            cuts.append([own.cut(large[own.scaled]).clone() for own in chosen])
+        for rank in range(len(rows[0])):
+            yield [own[rank] for own in rows], torch.cat([own[rank] for own in cuts])
 
 
 def windows_of(size: tuple[int, int], scales: int, window: int | None) -> list[Window]:

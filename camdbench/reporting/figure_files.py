@@ -21,10 +21,15 @@ def save_figure(figure: Figure, path: Path, dpi: int) -> Path:
     Raises:
         CamdbenchError: it cannot be written.
     """
+    write_whole(path, figure_bytes(figure, path.suffix.lower()[1:], dpi))
+    return path
+
+
+def figure_bytes(figure: Figure, form: str, dpi: int) -> bytes:
+    """Encode a figure as `png`, `pdf` or `svg`."""
     from matplotlib import rc_context
 
-    content, form = io.BytesIO(), path.suffix.lower()[1:]
+    content = io.BytesIO()
     with rc_context(_TEXT):
         figure.savefig(content, format=form, dpi=dpi, metadata=_METADATA[form])
-    write_whole(path, content.getbuffer())
-    return path
+    return content.getvalue()

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from camdbench.core.errors import UsageError
+from camdbench.reporting.aggatt_figure import aggatt_of
 from camdbench.reporting.chart_facts import drawn
 from camdbench.reporting.curve_bands import curve_bands
 from camdbench.reporting.figure_files import save_figure
 from camdbench.reporting.image_strips import save_strips, strip_metric
+from camdbench.reporting.mosaic_maps import mosaic_metric
 from camdbench.reporting.palette import look
 from camdbench.reporting.subplot_grid import SMALL, Width, folded, panels
 from camdbench.reporting.sweep_charts import file_stem, sweep_chart
@@ -49,7 +51,7 @@ def save_figures(
     Metrics are plotted against every option of which explainers were run with several values: `opticam(iterations=10)`,
     `opticam(iterations=50)`. Images are the worst and the best of every explainer under one metric, with the maps of all.
     Ranks are plotted as a critical-difference diagram (Demsar 2006); a bar joins explainers without a significant difference by
-    the Holm-corrected permutation test.
+    the Holm-corrected permutation test. Of a run on mosaics with raw maps, aggregated attributions are drawn (AggAtt, Rao et al. 2022).
 
     Args:
         run: a run directory.
@@ -79,6 +81,12 @@ def save_figures(
         stem = f"{number + 1}-{_plain(group.model or 'models')}"
         for name, figure in _of_group(pooled, group, width):
             written.append(save_figure(figure, Path(out, f"{stem}-{name}.{form}"), 150))
+        if group.heads != "model" and mosaic_metric(pooled):
+            figure, missing = aggatt_of(pooled, group.model, [row.names for row in drawn(group)], data_root, width)
+            if figure is None:
+                log(f"{stem}-aggatt.{form}: not drawn. {missing}")
+            else:
+                written.append(save_figure(figure, Path(out, f"{stem}-aggatt.{form}"), 150))
         if metric is not None and group.heads != "model":
             file = Path(out, f"{stem}-strips-{_plain(metric)}.{form}")
             if missing := save_strips(pooled, group, metric, file, stretch=stretch, data_root=data_root):

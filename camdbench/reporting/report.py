@@ -19,6 +19,7 @@ from camdbench.reporting.report_curves import curve_charts
 from camdbench.reporting.report_data import Block, blocks_of, images_of, to_json
 from camdbench.reporting.report_files import InFolder, OneFile, in_folder, one_file
 from camdbench.reporting.report_images import ImageChoice, choose, pictures_of, reason_against
+from camdbench.reporting.report_mosaics import mosaic_pictures
 from camdbench.reporting.report_page import render
 from camdbench.reporting.report_provenance import image_command, provenance
 from camdbench.reporting.report_runs import ReportRun, open_runs
@@ -41,6 +42,7 @@ SECTIONS = (
     ("cost", "Cost and quality"),
     ("curves", "Curves"),
     ("sweeps", "Varied options"),
+    ("mosaics", "Aggregated attributions"),
     ("images", "Images"),
     ("failures", "Missing values"),
     ("cards", "Models, data, methods"),
@@ -104,7 +106,7 @@ def report(
         chosen = choose(shown, count, tuple(image_ids))
         reason = reason_against(shown) if pictures is None else ""
         found, notes = pictures_of(shown, chosen, data_root, place) if (pictures is None and not reason) or pictures else ({}, [reason])
-        text, data = _page(shown, chosen, found, [*filter(None, notes)], place)
+        text, data = _page(shown, chosen, found, [*filter(None, notes)], place, data_root)
         place.write(text, data)
     return ReportPage(place.page)
 
@@ -121,6 +123,7 @@ def _page(
     pictures: Mapping[str, Mapping[str, Any]],
     notes: Sequence[str],
     place: OneFile | InFolder,
+    data_root: str | Path | None = None,
 ) -> tuple[str, str]:
     """The page, and the data in it."""
     parts = [_of_run(run, chosen) for run in shown]
@@ -129,6 +132,7 @@ def _page(
     blocks = [block for part in parts for block in part.blocks]
     charts = {name: [chart for part in parts for chart in part.charts[name]] for name in parts[0].charts}
     numbers = chart_tables(blocks, charts)
+    mosaics = [own for run in shown for own in mosaic_pictures(run, data_root)]
     data = to_json(
         blocks,
         images,
@@ -143,9 +147,10 @@ def _page(
         failures=[own for part in parts for own in part.failures],
         cards=merged_cards(shown),
         provenance=[provenance(run, place.page.parent) for run in shown],
-        sections=[own for own in SECTIONS if {"pair": pair, **numbers}.get(own[0], True)],
+        sections=[own for own in SECTIONS if {"pair": pair, "mosaics": mosaics, **numbers}.get(own[0], True)],
         numbers=numbers,
         pair=pair,
+        mosaics=mosaics,
         head=[line for run in shown for line in _head(run)],
         notes=[_chosen(len(chosen.reasons), chosen.count, two=pair is not None), *notes],
         data=data,

@@ -201,17 +201,14 @@ def check_config(config: RunConfig, resources: Resources | None = None) -> Reque
     config, models = _check_models(config, resources)
     spec, split, gives = _check_dataset(config, resources)
     scores = parse_metrics(config.metrics, gives, explains=not made_before)
-    if unnamed and resources is not None and resources.objective is None:
-        check_not_read(config.objective, scores)
+    check_not_read(config.objective, scores, known=resources is not None and resources.objective is not None)
     if made_before and (maps is None or not Path(maps).is_dir()):
         named = (config.explainers,) if isinstance(config.explainers, str) else config.explainers
         chosen = tuple(map(parse_map_name, named))
     else:
         named = config.explainers
-        if made_before and not isinstance(named, str) and any(parse_spec(name).name not in explainers for name in named):
-            chosen = tuple(map(parse_spec, named))  # of a run with own explainers
-        else:
-            chosen = parse_explainers(named, gives, kinds or explained_by(None))
+        own = made_before and not isinstance(named, str) and any(parse_spec(name).name not in explainers for name in named)
+        chosen = tuple(map(parse_spec, named)) if own else parse_explainers(named, gives, kinds or explained_by(None))
     given = tuple(parse_map_name(name, "--maps") for name in _names_of_maps(config, resources))
     if twice := set(given) & set(chosen):
         raise UsageError(f"--maps {twice.pop()}: an explainer of the run has this name; choose another name")

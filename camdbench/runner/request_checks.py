@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from camdbench.core.errors import UsageError
-from camdbench.core.objective_names import explained_by, parse_objective
+from camdbench.core.objective_names import explained_by, is_objective_name, parse_objective
 from camdbench.core.registries import ANNOTATIONS, NO_EXPLAINER, datasets, explainers, has_model_scope, metrics, needs_of
 from camdbench.core.spec import Spec, parse_spec
 
@@ -78,12 +78,12 @@ def check_objective(objective: str, target: str | int) -> tuple[str, str | int, 
     return str(named), target, explained_by(named)
 
 
-def check_not_read(objective: str, scores: Sequence[Spec]) -> None:
-    """Refuse metrics that read a function that made saved maps and is not at hand.
+def check_not_read(objective: str, scores: Sequence[Spec], *, known: bool) -> None:
+    """Refuse metrics that read a function that made saved maps, if it is not at hand.
 
     Raises:
         UsageError: a metric has `scored_output=objective`.
     """
     for spec in scores:
-        if dict(spec.options).get("scored_output") == "objective":
+        if not (known or is_objective_name(objective)) and spec.arguments.get("scored_output") == "objective":
             raise UsageError(f"metric {spec}: reads the objective of the maps, the function {objective}; give it as objective=")

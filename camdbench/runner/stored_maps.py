@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
+from torch import Tensor
 
 from camdbench.core.spec import parse_spec
 from camdbench.explainers.common.saliency import finish, normalisation_of
@@ -58,6 +59,21 @@ class StoredMaps:
             return None
         how = self._recorded.get(explainer) or normalisation_of(parse_spec(explainer))
         return finish(raw[None], size, how).maps[0].numpy()
+
+    def raw(self, model: str, explainer: str, images: Sequence[str]) -> dict[str, Tensor]:
+        """Return the raw maps (h, w), signed and unscaled, of the images that have one, by id.
+
+        Raises:
+            CamdbenchError: a file of maps is damaged.
+        """
+        wanted, found = dict[Path, dict[int, str]](), dict[str, Tensor]()
+        for image in images:
+            file, place = self._file(model, explainer, image)
+            if file is not None:
+                wanted.setdefault(file, {})[place] = image
+        for file, places in wanted.items():
+            found |= {places[place]: own for place, own in maps_of_part(file, places).items()}
+        return found
 
     def view(self, model: str, explainer: str, image: str) -> bytes | None:
         """Return the picture of a map that was stored to be seen, as WebP; None for other maps.

@@ -63,7 +63,8 @@ def store_maps(
             content = io.BytesIO()
             np.save(content, torch.cat(made).numpy(), allow_pickle=False)
             write_whole(file, content.getbuffer(), resumes=True)
-        found[split] = StoredMaps(file, hashlib.sha256(file.read_bytes()).hexdigest()[:16])
+        with file.open("rb") as stream:  # of maps of ImageNet, 200 GB
+            found[split] = StoredMaps(file, hashlib.file_digest(stream, "sha256").hexdigest()[:16])
     return found
 
 

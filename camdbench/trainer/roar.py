@@ -22,7 +22,7 @@ from camdbench.core.registries import parse_explainers
 from camdbench.core.spec import Spec
 from camdbench.core.target_rules import check_target_rule
 from camdbench.core.written_files import make_folder
-from camdbench.datasets.degraded import Degraded, Fill, Replacement
+from camdbench.datasets.degraded import Degraded, Elements, Fill, Replacement
 from camdbench.datasets.open_dataset import available_annotations, check_dataset, is_own_data
 from camdbench.datasets.samples import Dataset
 from camdbench.models.zoo import load_classifier
@@ -81,6 +81,7 @@ class RoarPlan:
         modes: `roar`, `kar` or both.
         fill: what replaces a pixel.
         target: rule of the explained class; `label` explains the test images for their true class.
+        elements: what is ranked and replaced: `pixels` in all channels, or each of the 3 H W `values` alone.
     """
 
     recipe: TrainingRecipe
@@ -90,6 +91,7 @@ class RoarPlan:
     modes: tuple[Mode, ...]
     fill: Fill
     target: str
+    elements: Elements = "pixels"
 
     def trainings(self) -> Iterator[Training]:
         """Whole images first; masks alone once for each explainer and share, by the recipe's seed."""
@@ -110,6 +112,7 @@ def plan_roar(
     seeds: int = 5,
     modes: Sequence[Mode] = ("roar", "kar"),
     fill: Fill = "mean",
+    elements: Elements = "pixels",
     target: str = "predicted",
     data_root: str | Path | None = None,
 ) -> RoarPlan:
@@ -126,13 +129,15 @@ def plan_roar(
         raise UsageError(f"--shares {','.join(f'{own:g}' for own in shares)}: expected different percentages above 0, up to 100")
     if seeds < 1:
         raise UsageError(f"--seeds {seeds}: expected 1 or more")
-    for given, known, flag in ((fill, get_args(Fill), "fill"), *((mode, get_args(Mode), "mode") for mode in modes)):
+    named = ((fill, get_args(Fill), "fill"), (elements, get_args(Elements), "elements"))
+    for given, known, flag in (*named, *((mode, get_args(Mode), "mode") for mode in modes)):
         if given not in known:
             raise unknown(flag, given, known)
     specs = parse_explainers(explainers, _annotations(plan, data_root))
     if not specs:
         raise UsageError("--explainers none: ROAR ranks pixels by maps; name at least one explainer")
-    return RoarPlan(plan, specs, tuple(map(float, shares)), seeds, tuple(modes), fill, str(check_target_rule(target, labels=True)))
+    rule = str(check_target_rule(target, labels=True))
+    return RoarPlan(plan, specs, tuple(map(float, shares)), seeds, tuple(modes), fill, rule, elements)
 
 
 def roar(
@@ -144,6 +149,7 @@ def roar(
     seeds: int = 5,
     modes: Sequence[Mode] = ("roar", "kar"),
     fill: Fill = "mean",
+    elements: Elements = "pixels",
     target: str = "predicted",
     device: str = "auto",
     data_root: str | Path | None = None,
@@ -163,6 +169,8 @@ def roar(
         seeds: number of trainings for each explainer, share and mode, with seeds from the recipe's on.
         modes: `roar` replaces the most relevant pixels, where a low accuracy is better; `kar` the least relevant, where a high one is.
         fill: the `mean` colour of the training images, or `noisy linear` imputation.
+        elements: what is ranked and replaced: `pixels` in all channels, as in the paper, or each of the 3 H W `values` alone, as in the
+            released code; there, a pixel whose relevance equals that of others may lose some of its channels.
         target: rule of the explained class; `label` explains the test images for their true class.
         device: `auto`, `cpu`, `cuda`, `cuda:1`, `mps`.
         data_root: folder of a data set on disk.
@@ -176,7 +184,7 @@ def roar(
         UsageError: an argument is wrong; raised before training.
         CamdbenchError: an image cannot be read, a map is not finite, or a file cannot be written.
     """
-    how = {"explainers": explainers, "shares": shares, "seeds": seeds, "modes": modes, "fill": fill, "target": target}
+    how = {"explainers": explainers, "shares": shares, "seeds": seeds, "modes": modes, "fill": fill, "elements": elements, "target": target}
     plan = plan_roar(recipe, data_root=data_root, **how)  # type: ignore[arg-type]
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise UsageError("ROAR is run by one process; leave torchrun out")
@@ -200,6 +208,7 @@ class _Run:
     def __init__(self, plan: RoarPlan, root: Path, how: Mapping[str, Any]) -> None:
         self.plan, self.root, self.how = plan, root, how
         self._maps = dict[str, dict[str, StoredMaps]]()
+        self._prints = dict[int, dict[str, str]]()
         self._colour: tuple[float, ...] | None = None
 
     def scores(self, training: Training) -> dict[str, dict[str, float]]:
@@ -219,7 +228,7 @@ class _Run:
 
     def _key(self, training: Training, recipe: TrainingRecipe) -> str:
         """Hash over everything that decides the scores of a training."""
-        splits = {split: own.fingerprint() for split, own in self._splits(training.seed).items()}
+        splits = self._fingerprints(training.seed)
         facts: list[Any] = [recipe.model_dump(mode="json"), asdict(training), splits, versions()]
         if training.mode != "base":
             facts += [self._replacement(training), {split: own.digest for split, own in self._maps_of(training.explainer).items()}]
@@ -230,6 +239,12 @@ class _Run:
         opened = open_splits(data, (*data.evaluation, self.plan.recipe.validation), self.how["data_root"])
         return opened | {data.train: select_training_images(opened[data.train], data, seed)}
 
+    def _fingerprints(self, seed: int) -> dict[str, str]:
+        """Fingerprints of the splits of a seed, computed once: they read the files of a data set."""
+        if seed not in self._prints:
+            self._prints[seed] = {split: own.fingerprint() for split, own in self._splits(seed).items()}
+        return self._prints[seed]
+
     def _degraded(self, training: Training, split: str, dataset: Dataset) -> Dataset:
         stored = self._maps_of(training.explainer)[split]
         return Degraded(dataset, stored.file, stored.digest, self._replacement(training), self.plan.recipe.seed)
@@ -238,7 +253,7 @@ class _Run:
         if self._colour is None:
             self._colour = mean_colour(self._splits(self.plan.recipe.seed)[self.plan.recipe.data.train], self.how["workers"])
         shows: Literal["images", "masks"] = "masks" if training.mode == "masks" else "images"
-        return Replacement(training.share, _ORDERS[training.mode], self.plan.fill, self._colour, shows)
+        return Replacement(training.share, _ORDERS[training.mode], self.plan.fill, self._colour, shows, self.plan.elements)
 
     def _maps_of(self, explainer: str) -> dict[str, StoredMaps]:
         """Maps of an explainer for every split, of the network trained on whole images by the recipe's seed."""
@@ -246,7 +261,7 @@ class _Run:
             first = Training("base", "none", 0.0, self.plan.recipe.seed)
             classifier = load_classifier(str(self.root / first.folder / f"{self.plan.recipe.name}.safetensors"), device=self.how["device"])
             splits = self._splits(first.seed)
-            facts = [classifier.weights_hash(), explainer, self.plan.target, {split: own.fingerprint() for split, own in splits.items()}]
+            facts = [classifier.weights_hash(), explainer, self.plan.target, self._fingerprints(first.seed)]
             folder = self.root / "maps" / hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:12]
             [spec] = [own for own in self.plan.explainers if str(own) == explainer]
             self._maps[explainer] = store_maps(

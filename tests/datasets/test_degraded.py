@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from camdbench.datasets.degraded import Degraded, Replacement, kept_pixels
+from camdbench.datasets.degraded import Degraded, Replacement, kept_elements
 from camdbench.datasets.shortcuts.dataset import shortcuts
 from camdbench.functional.imputation import impute
 
@@ -54,9 +54,44 @@ def test_noisy_linear_is_the_imputation_with_noise_where_pixels_are_missing(degr
     assert torch.equal(image, replace(degraded, how=replace(HOW, fill="noisy linear"))[2].image)
 
 
+def test_values_are_ranked_over_all_channels_and_pixels_in_all_of_them(degraded: Degraded, tmp_path: Path) -> None:
+    """Distinct values: whole pixels but the last one. Equal values: single channels, as in the released code of ROAR."""
+    how = replace(HOW, share=30.01, elements="values", shows="masks")  # 922 of 3,072 values: 307 pixels and one channel
+    values = replace(degraded, how=how)[1].image == 0
+    pixels = replace(degraded, how=replace(how, elements="pixels"))[1].image == 0
+    assert (int(values.sum()), int(pixels.sum())) == (922, 921)
+    assert int((values != pixels).any(0).sum()) == 1
+    flat = tmp_path / "flat.npy"
+    np.save(flat, np.zeros_like(MAPS))
+    even = replace(degraded, maps=flat, how=replace(how, shows="images"))
+    gone = even[1].image != DATA[1].image
+    assert 900 < int(gone.sum()) <= 922  # a value of the mean colour may be that of the image
+    partly = gone.any(0) & ~gone.all(0)
+    assert int(partly.sum()) > 300
+    whole = replace(even, how=replace(even.how, elements="pixels"))[1].image
+    replaced = (whole == torch.tensor([0.1, 0.2, 0.3])[:, None, None]).all(0)
+    assert int(replaced.sum()) == 307
+    for channel, colour in enumerate((0.1, 0.2, 0.3)):
+        assert torch.equal(even[1].image[channel, gone[channel]], torch.full((int(gone[channel].sum()),), colour))
+
+
+def test_noisy_linear_values_are_imputed_channel_by_channel(degraded: Degraded, tmp_path: Path) -> None:
+    flat = tmp_path / "flat.npy"
+    np.save(flat, np.zeros_like(MAPS))
+    own = replace(degraded, maps=flat, how=replace(HOW, fill="noisy linear", elements="values"))
+    kept = replace(own, how=replace(own.how, shows="masks"))[2].image.bool()
+    image = own[2].image
+    assert torch.equal(image[kept], DATA[2].image[kept])
+    for channel in range(3):
+        alone = impute(DATA[2].image[None, channel : channel + 1], kept[channel : channel + 1])[0, 0]
+        assert 0.005 < (image[channel] - alone)[~kept[channel]].std() < 0.015
+    everything = replace(own, how=replace(own.how, share=100.0))[0].image
+    assert torch.equal(everything, torch.tensor([0.1, 0.2, 0.3])[:, None, None].expand(3, 32, 32))
+
+
 def test_equal_values_are_ordered_at_random_by_seed_and_image() -> None:
     flat = torch.zeros(20, 20)
-    first, again, other = (kept_pixels(flat, 25, "most", torch.Generator().manual_seed(seed)) for seed in (0, 0, 1))
+    first, again, other = (kept_elements(flat, 25, "most", torch.Generator().manual_seed(seed)) for seed in (0, 0, 1))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
     assert int(first.sum()) == int(other.sum()) == 300
@@ -67,4 +102,5 @@ def test_equal_values_are_ordered_at_random_by_seed_and_image() -> None:
 def test_the_fingerprint_changes_with_maps_share_fill_and_data(degraded: Degraded) -> None:
     others = [replace(degraded, digest="0"), replace(degraded, how=replace(HOW, share=31.0)), replace(degraded, seed=1)]
     others += [replace(degraded, how=replace(HOW, fill="noisy linear")), replace(degraded, data=shortcuts(size=32, count=2))]
-    assert len({own.fingerprint() for own in (degraded, *others)}) == 6
+    others += [replace(degraded, how=replace(HOW, elements="values"))]
+    assert len({own.fingerprint() for own in (degraded, *others)}) == 7

@@ -14,6 +14,7 @@ from torchvision.transforms.functional import gaussian_blur
 
 from camdbench.core.registries import explainers
 from camdbench.datasets.samples import Batch
+from camdbench.explainers import sess as sess_module
 from camdbench.explainers.common.trace import Trace
 from camdbench.explainers.sess import windows_of
 from camdbench.functional.normalise import normalise
@@ -81,6 +82,17 @@ def test_is_the_literal_formula_also_on_images_that_are_not_square(batch: Batch)
             total, count = total + pasted * (pasted > 0), count + (pasted > 0)
         expected = gaussian_blur((total / count.clamp_min(1))[None], [11, 11], [5.0, 5.0])[0]
         torch.testing.assert_close(found[index], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_an_image_is_enlarged_once_per_scale_for_all_its_windows(monkeypatch: pytest.MonkeyPatch, square: Batch) -> None:
+    asked, enlarge = list[tuple[int, tuple[int, int]]](), sess_module._enlarged
+    monkeypatch.setattr(sess_module, "_enlarged", lambda images, size: asked.append((len(images), size)) or enlarge(images, size))
+    maps_of(toy_classifier(), square, "sess(gradcam, scales=4, keep=0.5)")
+    scales = {window.scaled for window in windows_of(SQUARE, 4, None)}
+    assert sorted(size for count, size in asked if count == len(square)) == sorted(scales - {SQUARE})  # for probabilities
+    alone = [size for count, size in asked if count == 1]
+    assert all(alone.count(size) <= len(square) for size in scales)
+    assert len(alone) > len(square)
 
 
 def test_one_scale_is_the_smoothed_map_where_it_is_positive(batch: Batch) -> None:

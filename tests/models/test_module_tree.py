@@ -98,8 +98,8 @@ def test_the_second_explanation_costs_as_many_steps_however_deep_the_network_is(
         assert writes["weight"] <= weights + 1  # the captured output
         assert writes["module"] <= 20  # counts and flags of the classifier
     shallow, deeper = seen
-    assert shallow["call"] == deeper["call"] <= 320
-    assert 0 < deeper["line"] <= 1150 if frozen else shallow["line"] < deeper["line"]
+    assert shallow["call"] == deeper["call"] <= 301
+    assert 0 < deeper["line"] <= 1020 if frozen else shallow["line"] < deeper["line"]
     assert not frozen or shallow["line"] == deeper["line"]
 
 

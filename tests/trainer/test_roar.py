@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from camdbench.cli.main import run_cli
 from camdbench.core.errors import UsageError
 from camdbench.datasets.degraded import Degraded, Replacement
 from camdbench.datasets.samples import Dataset
-from camdbench.datasets.shortcuts.dataset import shortcuts
+from camdbench.datasets.shortcuts.dataset import Shortcuts, shortcuts
 from camdbench.trainer import roar as module
 from camdbench.trainer.recipe import TrainingRecipe, check_recipe
 from camdbench.trainer.roar import plan_roar, roar
@@ -73,6 +74,22 @@ def test_rows_are_kept_and_a_repeated_call_trains_nothing(tmp_path: Path, monkey
     assert trained == []
     roar(recipe(), seeds=1, **how | {"fill": "noisy linear"})
     assert [name.partition("-")[0] for name in trained] == ["masks", "roar"]  # whole images have no fill
+    trained.clear()
+    roar(recipe(), seeds=1, **how | {"elements": "values"})
+    assert [name.partition("-")[0] for name in trained] == ["masks", "roar"]
+
+
+def test_fingerprints_of_data_and_maps_are_computed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, hashed = Counter[str](), list[str]()
+    fingerprint, digest = Shortcuts.fingerprint, hashlib.file_digest
+    monkeypatch.setattr(Shortcuts, "fingerprint", lambda own: asked.update([own.split]) or fingerprint(own))
+    monkeypatch.setattr(hashlib, "file_digest", lambda file, kind: hashed.append(file.name) or digest(file, kind))
+    how: dict[str, Any] = {"out": tmp_path, "explainers": "edges,random", "shares": (20, 40), "modes": ("roar",), "device": "cpu"}
+    roar(recipe(), seeds=1, **how)
+    asked.clear()  # trainings read them, too
+    assert len(hashed) == len(set(hashed)) == 2 * 2  # each split of each explainer
+    assert roar(recipe(), seeds=1, **how)
+    assert set(asked.values()) == {1}
 
 
 def test_the_plan_counts_its_trainings_and_refuses_what_is_no_roar(tmp_path: Path) -> None:
@@ -86,6 +103,7 @@ def test_the_plan_counts_its_trainings_and_refuses_what_is_no_roar(tmp_path: Pat
         ({}, {"shares": (10, 10)}, "expected different percentages"),
         ({}, {"explainers": "none"}, "name at least one explainer"),
         ({}, {"fill": "blur"}, "no fill 'blur'; known: mean"),
+        ({}, {"elements": "channels"}, "no elements 'channels'; known: pixels"),
     ):
         with pytest.raises(UsageError, match=message):
             plan_roar(recipe(**changes), **asked)

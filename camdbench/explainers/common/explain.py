@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from camdbench.core.errors import NotApplicable, UsageError
-from camdbench.core.objective_names import ObjectiveName, explained_by, scored_objective
+from camdbench.core.objective_names import DEFAULT, ObjectiveName, explained_by, scored_objective
 from camdbench.core.option_types import Preprocess
 from camdbench.core.registries import needs_of, parse_explainers
 from camdbench.core.spec import Spec, split_specs
@@ -26,7 +26,7 @@ from camdbench.explainers.common.own_objectives import Checked, check_objective,
 from camdbench.explainers.common.saliency import saliency
 from camdbench.explainers.common.scored_objectives import classifier_of
 from camdbench.explainers.common.trace import Trace
-from camdbench.functional.objectives import Objective
+from camdbench.functional.objectives import LOGIT, Objective
 from camdbench.functional.targets import check_classes, class_indices
 from camdbench.models.classifier import Classifier
 from camdbench.models.network_check import Look, look_and_tree
@@ -87,18 +87,22 @@ def explain(
         ResultError: the explainer, of a plug-in, returned no maps (B, h, w).
     """
     classifier = to_classifier(model)
-    if (scored := scored_objective(objective)) is not None:
+    is_default = isinstance(objective, str) and objective == DEFAULT  # needs no check
+    if not is_default and (scored := scored_objective(objective)) is not None:
         classifier, targets = _scored(classifier, scored, targets, preprocess)
     pixels, names = read_pictures(images, classifier, preprocess, size)
     batch = make_batch(pixels, boxes=boxes, masks=masks).to(classifier.device)
     look, tree = look_and_tree(classifier, (batch.images.shape[-2], batch.images.shape[-1]))
     target = _targets(targets, len(batch), classifier, look.check.classes)
-    explained, about = _objective(objective, look.check.classes, len(batch))
+    explained, about = (LOGIT, None) if is_default else _objective(objective, look.check.classes, len(batch))
     gives = [name for name, own in (("boxes", boxes), ("masks", masks)) if own is not None]
     with own_explainers(explainers) as texts, torch.inference_mode(mode=False), classifier.frozen(tree):
-        specs = parse_explainers(texts, gives, explained_by(explained.named))
-        for spec in specs:
-            check_fit(spec, explained, **about._asdict())
+        if about is None:
+            specs = parse_explainers(texts, gives)
+        else:
+            specs = parse_explainers(texts, gives, explained_by(explained.named))
+            for spec in specs:
+                check_fit(spec, explained, **about._asdict())
         how: dict[str, Any] = {
             "target": target,
             "objective": explained,

@@ -135,9 +135,12 @@ class ImagePasses:
             logits: of the images of the batch, or of altered copies of them.
             rows: (N,) the place in the batch of each image; default: the images of the batch in their order.
         """
-        targets, rivals = self.targets, self._rivals
-        if rows is not None:
-            targets, rivals = targets[rows], None if rivals is None else rivals[rows]
+        targets = self.targets if rows is None else self.targets[rows]
+        if self.objective is LOGIT:
+            return logits.gather(1, targets[:, None]).squeeze(1)
+        rivals = self._rivals
+        if rows is not None and rivals is not None:
+            rivals = rivals[rows]
         return self.objective.values(logits, targets, rivals, rows)
 
     @property
