@@ -61,7 +61,7 @@ REPORT = "report.html"  # the report of the first run, which the page on reports
 
 def page(name: str, short: str) -> str:
     """Text of the page of a command."""
-    lines = [f"# camdbench {name}", "", short, ""]
+    lines = [f"# {name}", "", short, ""]  # sphinx-click adds the section `camdbench NAME`
     if name in EXAMPLES:
         lines += ["```console", EXAMPLES[name], "```", ""]
         recipe = next((file for file in RECIPES if file in EXAMPLES[name]), "")

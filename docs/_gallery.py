@@ -9,9 +9,18 @@ import camdbench
 ORDER = (
     "first_run",
     "explain_your_network",
+    "own_data",
     "score_other_maps",
     "own_explainer",
     "own_metric",
+    "objectives",
+    "protocols_change_ranks",
+    "curves",
+    "compare_and_ties",
+    "guided_training",
+    "read_rows_with_duckdb",
+    "report_page",
+    "which_metrics_to_believe",
 )
 
 
@@ -19,7 +28,7 @@ def place(file: str) -> int:
     """Place of an example's file in the gallery.
 
     >>> place("plot_first_run.py"), place("plot_own_metric.py")
-    (0, 4)
+    (0, 5)
     """
     return ORDER.index(file.removeprefix("plot_").removesuffix(".py"))
 

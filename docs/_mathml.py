@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from docutils import nodes
 from latex2mathml.converter import convert
+
+if TYPE_CHECKING:
+    from docutils import nodes
 
 _OPERATORS = {r"\arg\max": r"\operatorname{arg\,max}", r"\arg\min": r"\operatorname{arg\,min}"}  # unknown to latex2mathml
 
@@ -30,12 +32,19 @@ def to_mathml(latex: str, *, display: bool = False) -> str:
 
 def _inline(self: Any, node: nodes.math) -> None:
     self.body.append(to_mathml(node.astext()))
-    raise nodes.SkipNode
+    _skip()
 
 
 def _block(self: Any, node: nodes.math_block) -> None:
     self.body.append(f'<div class="math-block">{to_mathml(node.astext(), display=True)}</div>\n')
-    raise nodes.SkipNode
+    _skip()
+
+
+def _skip() -> None:
+    """Stop at a node whose content is written."""
+    from docutils.nodes import SkipNode
+
+    raise SkipNode
 
 
 def setup(app: Any) -> dict[str, bool]:

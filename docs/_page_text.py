@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from _docstrings import Docstring, cell, literal, one_line, prose, read_docstring, table, type_in_words
+from _option_text import meaning_of
 
 from camdbench.core.facts import DatasetFacts, ExplainerFacts, LossFacts, MetricFacts
 from camdbench.core.metric_audit import audit_lines
@@ -239,7 +240,12 @@ def _signature(page: _Page, entry: Entry[Any], doc: Docstring, wrapped: str) -> 
         lines += [f"`{wrapped}` is another {'data set' if wrapped == 'DATASET' else 'explainer'} with its options.", ""]
     if entry.options:
         rows = [
-            (f"`{option.name}`", cell(type_in_words(option.annotation)), cell(literal(option.default)), cell(_meaning(option.name, doc)))
+            (
+                f"`{option.name}`",
+                cell(type_in_words(option.annotation)),
+                cell(literal(option.default)),
+                meaning_of(entry.name, option.name, doc),
+            )
             for option in entry.options
         ]
         lines += table(("option", "type", "default", "meaning"), rows)
@@ -250,23 +256,6 @@ def _folded(name: str, given: list[str]) -> str:
     """A call, on one line if it fits 100 characters."""
     flat = f"{name.strip(chr(34))}({', '.join(given)})" if given else name.strip('"')
     return flat if len(flat) <= 100 else "\n".join([f"{name.strip(chr(34))}(", *(f"    {one}," for one in given), ")"])
-
-
-_COMMON = {
-    "layer": "target layer; `None`: the default of the network, see [models](../models/index.md)",
-    "protocol": "convention of the table above, which sets the other options",
-    "preprocess": "preprocessing protocol",
-    "split": "split of the data set",
-}
-
-
-def _meaning(option: str, doc: Docstring) -> str:
-    """What an option does: its line of the docstring, else the sentence of the text that begins with it, else its common meaning."""
-    if option in doc.arguments:
-        return doc.arguments[option]
-    if option in SWITCH_MEANINGS:
-        return f"[{SWITCH_MEANINGS[option]}](../switches.md#{option.replace('_', '-')})"
-    return _COMMON.get(option, "see Details")
 
 
 def _protocols(entry: Entry[MetricFacts]) -> list[str]:

@@ -6,8 +6,10 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import json
+import shutil
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -25,14 +27,15 @@ from camdbench.core.spec import parse_spec
 from camdbench.datasets.shortcuts.dataset import shortcuts
 from camdbench.reporting.curve_axes import curve_axes
 from camdbench.runner.stored_maps import StoredMaps
-from camdbench.tables.load import load_curves, load_run, load_usage
+from camdbench.tables.load import load_curves, load_rows, load_run, load_usage
 
 HERE = Path(__file__).parent
 IMAGES = (0, 5)  # of `conflict`: the network follows the background of the first and sees the object of the second
 NUMBERS = [Path(camdbench.__file__).parent / name for name in ("explainers", "metrics", "functional", "models", "datasets")]  # their code
 MODEL, NETWORKS = "shortcuts-ce", ("shortcuts-ce", "shortcuts-cfce", "shortcuts-cgc", "shortcuts-rcfce", "shortcuts-so")
 FEWER = {  # explainers whose defaults take more than some 300 passes
-    "extremal": "extremal(max_iter=60, step=4, sigma=9.0, blur_sigma=9.0)",
+    "extremal": 'extremal(areas=(0.05, 0.2), max_iter=40, step=4, sigma=9.0, blur_sigma=9.0, search_dtype="network")',
+    "captum:ShapleyValueSampling": "captum:ShapleyValueSampling(n_samples=4)",
     "iscam": "iscam(samples=3)",
     "kernelshap": "kernelshap(samples=200)",
     "lime": "lime(samples=200)",
@@ -40,14 +43,15 @@ FEWER = {  # explainers whose defaults take more than some 300 passes
     "sobol": "sobol(designs=3)",
     "sscam": "sscam(samples=3)",
 }
-WRAPPED = {
+NAMED = {  # explainers that need another explainer or a layer
+    "captum:LayerLRP": 'captum:LayerLRP(layer="features.9")',
     "augsmooth": "augsmooth(gradcam)",
     "inside_box": "inside_box(gradcam)",
     "inverted": "inverted(gradcam)",
     "outside_box": "outside_box(gradcam)",
     "power": "power(gradcam, alpha=2.0)",
     "refine": 'refine(gradcampp, layers=("layer2", "layer3"))',
-    "sess": "sess(gradcam, scales=3)",
+    "sess": "sess(gradcam, scales=2)",
     "smooth": "smooth(gradcam)",
 }
 OTHERS = dict.fromkeys(("attnlrp", "cplrp", "genericattention", "legrad", "rawattention", "rollout", "tibav"), "vit")  # need attention
@@ -58,6 +62,7 @@ ABOUT = {
     "plain": "a small network of convolutions, ReLUs and max pooling, trained on 2,000 images of `shortcuts` for these pictures",
 }
 MAPS = ("gradcam", "centre")  # explainers whose maps metrics score
+SHORTER = {"iir": "iir(steps=20)"}  # metrics whose defaults take minutes
 SECOND = {"mcs": "mcs(network='shortcuts-so')"}
 CLAIMING = {"completeness": "integratedgradients(steps=20)"}
 
@@ -86,20 +91,38 @@ def draw_all(folder: Path) -> dict[str, Any]:
 
 
 def _hash_of(*places: Path) -> str:
-    """Hash of files, or of the Python files of folders."""
+    """Hash of files, or of the code in folders without docstrings and differences, which change no number."""
     files = [file for place in places for file in (sorted(place.rglob("*.py")) if place.is_dir() else [place])]
-    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:8]
+    folders = [place for place in places if place.is_dir()]
+    parts = (_code(file) if any(folder in file.parents for folder in folders) else file.read_bytes() for file in files)
+    return hashlib.sha256(b"".join(parts)).hexdigest()[:8]
+
+
+def _code(file: Path) -> bytes:
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.Module) and ast.get_docstring(node) is not None:
+            node.body = node.body[1:]
+        elif isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Difference":
+            node.args, node.keywords = [], []
+    return ast.dump(tree).encode()
 
 
 def _run(out: Path, explained: Iterable[str], scored: Iterable[str], **options: Any) -> pd.DataFrame:
-    """Rows of a run; an interrupted one goes on."""
+    """Rows of a run; a finished one is read, another one begins anew."""
+    done = out.with_suffix(".done")
+    if done.is_file():
+        return load_rows(out)
+    shutil.rmtree(out, ignore_errors=True)
     given: dict[str, Any] = {"models": MODEL, "split": "conflict", "target": "predicted", "save_maps": "raw", "device": "cpu"}
     if "dataset" not in options and "limit" not in options:
         ids = out.with_suffix(".txt")
         ids.parent.mkdir(parents=True, exist_ok=True)
         ids.write_text("".join(f"conflict-{index:05}\n" for index in IMAGES), encoding="utf-8")
         given["image_ids"] = ids
-    return camdbench.run(",".join(explained), ",".join(scored), out=out, progress=False, **given | options)
+    rows = camdbench.run(",".join(explained), ",".join(scored), out=out, progress=False, **given | options)
+    done.touch()
+    return rows
 
 
 def _pictures() -> list[np.ndarray]:
@@ -117,7 +140,7 @@ def _write(folder: Path, name: str, content: bytes) -> str:
 
 def spec_of(name: str) -> str:
     """The spec by which an explainer is drawn."""
-    return FEWER.get(name) or WRAPPED.get(name) or name
+    return FEWER.get(name) or NAMED.get(name) or name
 
 
 def explainer_pictures(folder: Path, out: Path) -> dict[str, dict[str, str]]:
@@ -191,15 +214,20 @@ def _value(rows: pd.DataFrame) -> str:
 def metric_pictures(folder: Path, out: Path) -> dict[str, dict[str, str]]:
     """Curves and values of metrics of maps, on the two images."""
     special = {"mosaic", "backgrounds", "second network"}
-    wanted = [one.name for one in metrics if one.facts.scope == "map" and not special & set(one.facts.needs) and one.name not in CLAIMING]
-    rows = _run(out, MAPS, wanted)
-    about, curves = load_run(out), load_curves(out)
-    stored = StoredMaps(out, about)
-    maps = [[stored.exact(MODEL, spec, image, (96, 96)) for spec in MAPS] for image in about["ids"]]
+    known = [one for one in metrics if one.facts.scope == "map" and not special & set(one.facts.needs) and one.name not in CLAIMING]
+    specs = {one.name: str(metrics.parse_one(SHORTER.get(one.name, one.name))) for one in known}
+    light = [specs[one.name] for one in known if "explainer" not in one.facts.needs and ":" not in one.name]
+    runs = [out.with_name(f"{out.name}-{name}") for name in MAPS]
+    scored = [_run(run, [name], specs.values() if name == MAPS[0] else light) for name, run in zip(MAPS, runs, strict=True)]
+    rows, curves, about = pd.concat(scored), pd.concat(map(load_curves, runs)), load_run(runs[0])
+    stored = [StoredMaps(run, load_run(run)) for run in runs]
+    maps = [[own.exact(MODEL, name, image, (96, 96)) for name, own in zip(MAPS, stored, strict=True)] for image in about["ids"]]
     path = _write(folder, "metrics/maps.jpg", map_strip(_pictures(), maps))  # type: ignore[arg-type]
-    found = {
-        name: _scored(folder, name, rows[rows["metric"] == name], curves[curves["metric"] == name], about, path, MAPS) for name in wanted
-    }
+    found = dict[str, dict[str, str]]()
+    for name, spec in specs.items():
+        own = rows[rows["metric"] == spec]
+        shown = [one for one in MAPS if one in set(own["explainer"])]
+        found[name] = _scored(folder, name, own, curves[curves["metric"] == spec], about, path, shown)
     for name, explained in CLAIMING.items():
         spec, run = str(explainers.parse_one(explained)), out.with_name(f"{out.name}-{name}")
         rows = _run(run, [spec], [name])

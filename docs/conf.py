@@ -17,7 +17,8 @@ import _api  # noqa: E402  (neighbours of this file)
 import _commands  # noqa: E402
 import _llms  # noqa: E402
 from _gallery import sphinx_gallery_conf  # noqa: E402, F401
-from _generate import GUIDES, guides, read_pictures, write_pages  # noqa: E402
+from _generate import GUIDES, guides, write_pages  # noqa: E402
+from _pictures import draw_all  # noqa: E402
 
 project = "camdbench"
 author = "camdbench contributors"
@@ -85,7 +86,7 @@ nitpick_ignore_regex = [
     (r"py:class", r"camdbench\.(metrics\.common|models|functional|trainer|papers|tables|datasets)\..*"),
 ]
 
-write_pages(HERE / "reference", read_pictures(HERE / "reference"))
+write_pages(HERE / "reference", draw_all(HERE / "reference" / "pictures"))
 _api.write_pages(HERE / "reference" / "api")
 _commands.write_pages(HERE / "reference" / "commands", extra=HERE / "reference" / "pages")
 html_extra_path = ["reference/pages"]

@@ -46,6 +46,10 @@ NOT_ON_THE_MODEL = {
     "tibav",
 }  # the embedded networks have no attention
 
+# A change of 1e-7 of an image moves the map of Opti-CAM by up to 0.2: the two largest cells of one of 16 images differ by 0.0004.
+# Processors differ in which is the larger, so this cell is 68.75 or 75.
+ONE_IMAGE = {("explainers", "opticam", "pointing"): 100 / 16}
+
 
 @pytest.fixture(scope="module")
 def tool() -> Any:
@@ -98,9 +102,10 @@ def test_the_tables_are_those_of_the_commands(golden, tool, tmp_path: Path):
 
 
 def test_the_tolerances_are_the_metrics_own(golden):
-    for table in golden.values():
-        for line in table.drop_duplicates("metric").itertuples():
-            assert line.tolerance == metrics.get(parse_spec(line.metric).name).facts.tolerance
+    for name, table in golden.items():
+        for line in table.itertuples():
+            own = metrics.get(parse_spec(line.metric).name).facts.tolerance
+            assert line.tolerance == ONE_IMAGE.get((name, line.explainer, line.metric), own), (name, line.explainer, line.metric)
 
 
 def test_every_explainer_and_every_metric_has_its_spread():

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import ast
+import io
 import re
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from camdbench.core.registries import datasets, explainers, losses, metrics
 from camdbench.papers.recipe_files import recipe_files
@@ -16,8 +19,11 @@ ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 sys.path.insert(0, str(DOCS))
 
+import _check  # noqa: E402
 import _docstrings  # noqa: E402
+import _drawing  # noqa: E402
 import _generate  # noqa: E402
+import _mathml  # noqa: E402
 import _model_pages  # noqa: E402
 from _page_text import file_of  # noqa: E402
 
@@ -52,6 +58,15 @@ class TestEveryEntry:
             if options or formula not in page or (kind != "datasets" and not formula):
                 lacking.append((name, ", ".join(options) or "formula"))
         assert lacking == []
+
+    def test_says_what_each_option_does(self, pages: dict[str, str]) -> None:
+        silent = [
+            (name, option.name)
+            for kind, name in ENTRIES
+            for option in REGISTRIES[kind].get(name).options
+            if re.search(rf"^\| `{option.name}` \|.*\|  \|$", pages[f"{kind}/{file_of(name)}.md"], re.MULTILINE)
+        ]
+        assert silent == []
 
 
 @pytest.mark.parametrize("name", metrics.names())
@@ -138,3 +153,59 @@ class TestDocstrings:
             parts = _docstrings.read_docstring(REGISTRIES[kind].get(name).doc)
             assert not re.search(r"^(Args|Returns|Raises):", parts.text, re.MULTILINE), name
             assert parts.returns or kind == "datasets", name
+
+
+class TestCheck:
+    """The check of a built site finds what it is for."""
+
+    def test_a_link_without_a_page_file_or_anchor(self, tmp_path: Path) -> None:
+        (tmp_path / "b.html").write_text('<h1 id="here">b</h1>')
+        (tmp_path / "a.html").write_text(
+            '<a href="b.html#here"></a><a href="b.html#gone"></a><a href="c.html"></a><img src="d.png"><a href="https://x.y/z"></a>'
+        )
+        assert list(_check.broken(tmp_path)) == [
+            "a.html: b.html#gone: no such anchor",
+            "a.html: c.html: no such file",
+            "a.html: d.png: no such file",
+        ]
+
+    def test_what_a_page_lacks(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        page = tmp_path / "reference" / "metrics" / "ad.html"
+        page.parent.mkdir(parents=True)
+        page.write_text("Higher is better.")
+        monkeypatch.setattr(_check, "entries", lambda: {"metrics": ["ad", "ag"]} | {kind: [] for kind in _check.KINDS if kind != "metrics"})
+        assert list(_check.lacking(tmp_path)) == [
+            "metrics ad: no direction",
+            "metrics ad: no formula",
+            "metrics ad: no picture",
+            "metrics ag: no page",
+        ]
+        page.write_text('Lower is better. <math></math><img src="../../_images/ad.png">')
+        assert list(_check.lacking(tmp_path)) == ["metrics ag: no page"]
+
+    def test_the_size_without_pickled_documents(self, tmp_path: Path) -> None:
+        (tmp_path / ".doctrees").mkdir()
+        (tmp_path / ".doctrees" / "a").write_bytes(bytes(5000))
+        (tmp_path / "a.html").write_bytes(bytes(2000))
+        assert _check.size(tmp_path) == 0.002
+
+
+class TestPictures:
+    def test_maps_stand_beside_their_images(self) -> None:
+        white, black = np.ones((8, 8, 3)), np.zeros((8, 8, 3))
+        maps = [[np.zeros((8, 8))], [np.zeros((8, 8))]]
+        sheet = np.asarray(Image.open(io.BytesIO(_drawing.map_strip([white, black], maps))))
+        assert sheet.shape == (180, 4 * 186 - 6, 3)
+        assert [sheet[90, 186 * place + 90].max() > 128 for place in range(4)] == [True, True, False, False]
+
+    def test_several_maps_make_a_row_for_each_image(self) -> None:
+        sheet = Image.open(io.BytesIO(_drawing.map_strip([np.ones((8, 8, 3))] * 2, [[np.eye(8)] * 2] * 2)))
+        assert sheet.size == (3 * 186 - 6, 2 * 186 - 6)
+
+
+def test_every_formula_is_mathml() -> None:
+    for kind, name in ENTRIES:
+        if formula := getattr(REGISTRIES[kind].get(name).facts, "formula", ""):
+            assert _mathml.to_mathml(formula, display=True).startswith("<math"), name
+    with pytest.raises(ValueError, match=r"\\nosuch"):
+        _mathml.to_mathml(r"\nosuch")

@@ -22,7 +22,7 @@ from camdbench.functional.normalise import normalise, upsample
     cost=Cost(repeats=(Repeat("layer", forward=1, tail_backward=1),)),
     needs=("layer", "gradients"),
     differs=(
-        Difference("paper", "scales the maps of shallow layers alone"),
+        Difference("paper", "scales the maps of shallow layers alone", "none with one layer"),
         Difference("pytorch-grad-cam", "averages the layers' maps (compat=pgc)", "none with one layer"),
         Difference("torchcam", "fuses tanh(gamma M) without the division by max M (compat=torchcam)", "none with one layer"),
     ),

@@ -42,7 +42,11 @@ INSERTION_PROTOCOLS = (
     ),
 )
 DIFFERS = (
-    Difference("Opti-CAM", "the paper leaves open in which space its zeros are; the released code masks pixels"),
+    Difference(
+        "Opti-CAM",
+        "the paper leaves open in which space its zeros are; the released code masks pixels",
+        "Grad-CAM of shortcuts-ce on 16 images, by pixels and by the mean colour: deletion 22.6 and 30.2, insertion 66.4 and 66.9",
+    ),
     Difference("RISE", "its sort leaves the order of equal pixels open", "values of maps with ties"),
     Difference(
         "Xplique",

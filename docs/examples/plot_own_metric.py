@@ -35,7 +35,7 @@ metric = camdbench.metric_of(blurred_quarter, higher_is_better=False, unit="%")
 
 folder = TemporaryDirectory()
 explainers, metrics = "gradcam,saliency,edges,gtbox,random", ["deletion", metric]
-rows = camdbench.run(explainers, metrics, limit=12, out=folder.name, progress=False)
+rows = camdbench.run(explainers, metrics, limit=8, out=folder.name, progress=False)
 rows
 
 # %%
