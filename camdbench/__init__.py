@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from camdbench.trainer.task import LossResult
     from camdbench.trainer.train import train
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _HOME = {  # public name -> module that holds it; imported on first use, so that `import camdbench` needs no torch
     "Batch": "datasets.samples",

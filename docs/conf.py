@@ -41,6 +41,8 @@ html_theme = "furo"
 html_title = f"camdbench {release}"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
+templates_path = ["_templates"]
+html_sidebars = {"**": [f"sidebar/{name}.html" for name in ("scroll-start", "brand", "versions", "search", "navigation", "scroll-end")]}
 exclude_patterns = [
     "_build",
     "examples",
@@ -50,6 +52,8 @@ exclude_patterns = [
 smartquotes = False  # commands and options are pasted, so `--` and quotes stay as they are
 autodoc_typehints = "signature"
 autodoc_member_order = "bysource"
+python_maximum_signature_line_length = 100  # of more, a parameter per line
+default_role = "code"  # docstrings have single backticks
 myst_enable_extensions = ["deflist", "colon_fence", "dollarmath", "amsmath"]
 myst_heading_anchors = 3
 copybutton_prompt_text = r"\$ |>>> |\.\.\. "
@@ -81,7 +85,7 @@ nitpick_ignore_regex = [
     # type variables, and names of unions
     (r"py:class", r"[A-Z]|Dtype|MapSource|MapsLike|Normalisation|Objective|Output|OwnFiles|Status|BatchMates|PreviewState"),
     # written without their module, as that is imported for types alone
-    (r"py:.*", r"Dataset|OfModel|Progress|Request|ResultError|UnwritableFile"),
+    (r"py:.*", r"Attention|Dataset|OfModel|Progress|Request|ResultError|UnwritableFile"),
     # parts that no user makes
     (r"py:class", r"camdbench\.(metrics\.common|models|functional|trainer|papers|tables|datasets)\..*"),
 ]
@@ -93,8 +97,10 @@ html_extra_path = ["reference/pages"]
 
 
 def setup(app: Sphinx) -> None:
-    """Connect the hooks: of the API pages, before and after napoleon's, and of llms.txt."""
+    """Connect the hooks of the API pages, before and after napoleon's, of the pages of commands, and of llms.txt."""
     app.connect("autodoc-process-docstring", _api.hide_colons, priority=400)
     app.connect("autodoc-process-docstring", _api.show_colons, priority=600)
     app.connect("env-check-consistency", _api.check_anchors)
+    app.connect("doctree-read", _api.set_dashes)
+    app.connect("sphinx-click-process-description", _commands.show_examples)
     app.connect("build-finished", _llms.write)

@@ -98,6 +98,7 @@ def test_no_other_module_decides() -> None:
         "functional/pass_size.py",
         "core/allocator.py",  # bytes of a block
         "functional/imputation.py",  # the block of a linear solver
+        "functional/aggregated_maps.py",  # values of a quantile
         "tables/paired_rows.py",  # values of tables
         "runner/prepare.py",  # images in a part file
         "tables/load_cells.py",  # rows read at a time
