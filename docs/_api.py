@@ -9,6 +9,8 @@ import inspect
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from docutils import nodes
+
 import camdbench
 
 
@@ -220,6 +222,14 @@ def write_if_new(file: Path, text: str) -> None:
     """Write a text, unless the file has it already."""
     if not file.is_file() or file.read_text(encoding="utf-8") != text:
         file.write_text(text, encoding="utf-8")
+
+
+def set_dashes(app: Any, doctree: Any) -> None:
+    """Hook `doctree-read`: a dash between a parameter and its text; `smartquotes`, which would set it, would change options, too."""
+    del app
+    for text in list(doctree.findall(nodes.Text)):
+        if text == " -- ":
+            text.parent.replace(text, nodes.Text(" \N{EN DASH} "))
 
 
 def check_anchors(app: Any, environment: Any) -> None:

@@ -1,7 +1,7 @@
 """Check of a built site: `python docs/_check.py SITE` after `sphinx-build docs SITE`.
 
 It fails if an entry lacks a page, a direction, a formula, a picture or a reference, if a link leads nowhere, or if the site
-is larger than 40 MB.
+is larger than 60 MB.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from _page_text import file_of
 from camdbench.core.registries import datasets, explainers, losses, metrics
 from camdbench.papers.recipe_files import recipe_files
 
-LARGEST = 40  # MB
+LARGEST = 60  # MB; 413 pages of 65 KB, most of it the navigation, and the figures of examples
 _REGISTRIES = {"explainers": explainers, "metrics": metrics, "losses": losses, "datasets": datasets}
 _DIRECTIONS = {True: "Higher is better.", False: "Lower is better.", None: "Not stated: values are not ranked."}
 

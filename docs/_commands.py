@@ -21,7 +21,7 @@ Exit codes: 0 done, 1 failure, 2 wrong usage, 3 finished with failed images, 4 a
 (Ctrl-C), 143 (SIGTERM, as of a batch system) or 129 (SIGHUP, a closed terminal); see
 [what is lost](../../start.md#what-is-lost-when-something-fails)."""
 EXAMPLES = {  # some seconds of processor time in all; a command that is not here would take minutes
-    "run": "camdbench run --explainers opticam,gradcam,saliency,fakecam --metrics ad,ag,insertion --limit 8 --out runs/first",
+    "run": "camdbench run -e opticam,gradcam,saliency,fakecam -m ad,ag,insertion --limit 8 --out runs/first",
     "score": "camdbench score runs/first --explainers gradcam --metrics deletion,iou --out runs/more",
     "list": "camdbench list metrics pointing",
     "layers": "camdbench layers shortcuts-ce",
@@ -66,7 +66,7 @@ def page(name: str, short: str) -> str:
         lines += ["```console", EXAMPLES[name], "```", ""]
         recipe = next((file for file in RECIPES if file in EXAMPLES[name]), "")
         lines += [f"`{recipe}`:", "", "```yaml", RECIPES[recipe].rstrip(), "```", ""] if recipe else []
-        lines += ["```{image} terminals/" + f"{name}.svg", f":alt: What camdbench {name} prints", ":class: terminal", "```", ""]
+        lines += [":::{div} terminal", "```{image} terminals/" + f"{name}.svg", f":alt: What camdbench {name} prints", "```", ":::", ""]
     return "\n".join(
         [
             *lines,
@@ -78,6 +78,19 @@ def page(name: str, short: str) -> str:
             "",
         ]
     )
+
+
+def show_examples(app: object, context: object, lines: list[str]) -> None:
+    """Hook `sphinx-click-process-description`: examples in a help are code, which can be copied."""
+    del app, context
+    found, code = list[str](), False
+    for line in lines:
+        if line.startswith("| camdbench ") and not code:
+            found += [".. code-block:: console", ""]
+            code = True
+        code = code and line.startswith("| ")
+        found.append(f"   {line.removeprefix('| ')}" if code else line)
+    lines[:] = found
 
 
 def pages() -> dict[str, str]:

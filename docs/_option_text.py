@@ -142,8 +142,9 @@ def _text_of(name: str) -> str:
 
 
 def _sentence(text: str, option: str) -> str:
-    """First sentence of a text that names an option; empty if there is none."""
-    named = re.compile(rf"`{option}`|`{option}=")
-    sentences = re.split(r"(?<=[.;])\s+(?=[A-Z`])", re.sub(r"```.*?```", "", text, flags=re.DOTALL))
-    found = next((one for one in sentences if named.search(one)), "")
+    """First sentence of a text that begins with an option, else one that names it; empty if there is none."""
+    named, text = re.compile(rf"`{option}`|`{option}="), re.sub(r"```.*?```", "", text, flags=re.DOTALL)
+    paragraphs = re.split(r"\n\s*\n|\n(?=- )", text)
+    sentences = [one for paragraph in paragraphs for one in re.split(r"(?<=[.;])\s+(?=[A-Z`])", paragraph) if named.search(one)]
+    found = next((one for one in sentences if named.match(one)), sentences[0] if sentences else "")
     return one_line(found).replace("|", "\\|").removeprefix("- ")

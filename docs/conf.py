@@ -52,6 +52,8 @@ exclude_patterns = [
 smartquotes = False  # commands and options are pasted, so `--` and quotes stay as they are
 autodoc_typehints = "signature"
 autodoc_member_order = "bysource"
+python_maximum_signature_line_length = 100  # of more, a parameter per line
+default_role = "code"  # docstrings have single backticks
 myst_enable_extensions = ["deflist", "colon_fence", "dollarmath", "amsmath"]
 myst_heading_anchors = 3
 copybutton_prompt_text = r"\$ |>>> |\.\.\. "
@@ -95,8 +97,10 @@ html_extra_path = ["reference/pages"]
 
 
 def setup(app: Sphinx) -> None:
-    """Connect the hooks: of the API pages, before and after napoleon's, and of llms.txt."""
+    """Connect the hooks of the API pages, before and after napoleon's, of the pages of commands, and of llms.txt."""
     app.connect("autodoc-process-docstring", _api.hide_colons, priority=400)
     app.connect("autodoc-process-docstring", _api.show_colons, priority=600)
     app.connect("env-check-consistency", _api.check_anchors)
+    app.connect("doctree-read", _api.set_dashes)
+    app.connect("sphinx-click-process-description", _commands.show_examples)
     app.connect("build-finished", _llms.write)

@@ -199,7 +199,7 @@ def _loaded(*stages: tuple[str, tuple[str, ...]]) -> list[list[str]]:
     return [line.split()[1:] for line in done.stdout.splitlines() if line.startswith("loaded:")]
 
 
-WAY = {"modules imported": 165, "entered": 126, "frames to the explainer": 9, "imports between the modules of runner": 98}  # at most
+WAY = {"modules imported": 165, "entered": 126, "frames to the explainer": 9, "imports between the modules of runner": 91}  # at most
 
 
 def test_the_way_of_a_run_is_short() -> None:

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import test_readme
 import torch
+from docutils import nodes
 from test_prose import SHAPE
 from test_readme import blocks, commands, run
 from torch import Tensor
@@ -92,6 +93,11 @@ class TestApi:
 
         assert without_shape(function) == ["maps"]
 
+    def test_a_dash_between_words_is_set_and_one_of_an_option_is_not(self) -> None:
+        paragraph = nodes.paragraph("", "", nodes.strong("", "limit"), nodes.Text(" -- "), nodes.Text("as --limit"))
+        module_of("_api").set_dashes(None, paragraph)
+        assert paragraph.astext() == "limit \N{EN DASH} as --limit"
+
     @pytest.mark.parametrize("what", ["property", "function"])
     def test_a_colon_in_a_text_is_no_type(self, what: str) -> None:
         api = module_of("_api")
@@ -127,6 +133,21 @@ class TestCommands:
     def test_a_command_that_fails_stops_the_build(self, tmp_path: Path) -> None:
         with pytest.raises(RuntimeError, match=r"exit code 2\nError: .*nonsense"):
             module_of("_terminal").execute({"list": "camdbench list metrics nonsense"}, tmp_path)
+
+    def test_examples_of_a_help_are_code(self) -> None:
+        lines = ["Run.", "", "| camdbench run", "| camdbench run --report", "", "| Exit", "| codes"]
+        module_of("_commands").show_examples(None, None, lines)
+        assert lines == [
+            "Run.",
+            "",
+            ".. code-block:: console",
+            "",
+            "   camdbench run",
+            "   camdbench run --report",
+            "",
+            "| Exit",
+            "| codes",
+        ]
 
 
 class TestPages:

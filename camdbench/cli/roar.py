@@ -13,10 +13,12 @@ from camdbench.cli.names import complete_path, complete_specs
 if TYPE_CHECKING:
     from camdbench.trainer.roar import RoarProgress
 
-_CAPTION = (
-    "Accuracy in %, mean over seeds. base: whole images; roar: without the most relevant pixels, lower is better; kar: without the "
-    "least relevant, higher is better; masks: a network trained on the masks of roar alone"
-)
+_CAPTION = """\
+Accuracy in %, mean over seeds; masks: one seed.
+base:  whole images
+roar:  without the most relevant pixels; lower is better
+kar:   without the least relevant pixels; higher is better
+masks: a network trained on the masks of roar alone"""
 
 
 @click.command("roar", short_help="Retrain without the most, or least, relevant pixels (ROAR, KAR); print accuracies.")
@@ -114,7 +116,7 @@ def _show(rows: list[dict[str, Any]]) -> None:
 
     split = rows[0]["split"]
     shares = sorted({row["share"] for row in rows if row["mode"] != "base"})
-    table = Table(box=box.SIMPLE_HEAD, title=Text(f"accuracy on {split}"), caption=_CAPTION)
+    table = Table(box=box.SIMPLE_HEAD, title=Text(f"accuracy on {split}"))
     for name in ("mode", "explainer", *(f"{share:g} %" for share in shares)):
         table.add_column(name, justify="left" if name in ("mode", "explainer") else "right", no_wrap=True)
     own = [row for row in rows if row["split"] == split]
@@ -123,6 +125,7 @@ def _show(rows: list[dict[str, Any]]) -> None:
         values = [[row["accuracy"] for row in found if mode == "base" or row["share"] == share] for share in shares]
         table.add_row(mode, explainer, *(f"{fmean(own):.1f}" for own in values))
     Console().print(table)
+    echo(_CAPTION)
 
 
 _ORDER = {"base": 0, "roar": 1, "kar": 2, "masks": 3}

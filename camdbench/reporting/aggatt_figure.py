@@ -45,6 +45,7 @@ def aggatt_figure(rows: Mapping[str, AggregatedMaps], title: str, width: Width =
                 _draw(place, own, number)
             else:
                 place.set_axis_off()
+                place.set_box_aspect(own.means.shape[1] / own.means.shape[2])
                 place.text(0.5, 0.5, "no map", ha="center", va="center", fontsize=SMALL, color=CONTROL, transform=place.transAxes)
             if not line:
                 place.set_title(f"{BIN_EDGES[number]} to {BIN_EDGES[number + 1]} %", fontsize=NORMAL)

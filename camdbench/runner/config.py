@@ -17,7 +17,7 @@ from camdbench.core.registries import NO_EXPLAINER, dataset_facts, explainers, h
 from camdbench.core.settings import Setting, named_file, numbers
 from camdbench.core.spec import Spec, parse_spec
 from camdbench.runner.request_checks import check_explainers, check_needs, check_not_read, check_objective, parse_map_name
-from camdbench.runner.shards import parse_shard
+from camdbench.runner.shards import Shard, parse_shard
 
 if TYPE_CHECKING:  # a request is checked before torch is imported
     from camdbench.models.classifier import Classifier
@@ -171,6 +171,11 @@ class Request:
     map_normalisation: str | None = None
     chunk_size: int | None = None
     given: tuple[Spec, ...] = ()
+
+    @property
+    def shard(self) -> Shard:
+        """The chunks to compute."""
+        return parse_shard(self.config.shard)
 
     @property
     def computed(self) -> tuple[Spec, ...]:

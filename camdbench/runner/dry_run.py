@@ -10,7 +10,6 @@ from camdbench.core.registries import NO_EXPLAINER, metrics, needs_of, passes_of
 from camdbench.core.spec import Spec
 from camdbench.explainers.common.layer_choice import checked_layers
 from camdbench.models.target_layers import Layer, list_layers
-from camdbench.runner.shards import WHOLE, parse_shard
 from camdbench.runner.timing import duration, measure
 
 if TYPE_CHECKING:
@@ -47,9 +46,9 @@ def describe_jobs(run: Run) -> list[str]:
 
 def _images(run: Run) -> tuple[int, list[str]]:
     """Number of images to compute, and of a shard a line on them."""
-    shard, size, total = parse_shard(run.request.config.shard), run.chunk_size, len(run.resources.images.ids)
+    shard, size, total = run.request.shard, run.chunk_size, len(run.resources.images.ids)
     images = sum(min(size, total - chunk * size) for chunk in run.chunks(shard))
-    return images, [] if shard == WHOLE else [f"shard {shard}: {images} of {total} images, in chunks of {size}"]
+    return images, [] if shard.is_whole else [f"shard {shard}: {images} of {total} images, in chunks of {size}"]
 
 
 def _work(run: Run, classifier: Classifier, images: int) -> dict[Spec, PassEstimate]:

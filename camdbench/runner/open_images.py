@@ -8,15 +8,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from camdbench.core.registry import load_plugin
-from camdbench.core.settings import make_config
 from camdbench.datasets.samples import Dataset
-from camdbench.runner.config import RunConfig, check_config
-from camdbench.runner.data_options import DATA_OPTIONS, with_data_options
-from camdbench.runner.door import opened
-from camdbench.runner.resolved import refuse_objects
+from camdbench.runner.data_options import DATA_OPTIONS
 from camdbench.runner.resources import Resources
-from camdbench.runner.run import read_config
+from camdbench.runner.run import opened_request, read_config
 
 _OF_DATA = ("dataset", "split", "data_root", "classes", *DATA_OPTIONS)
 _MODEL = re.compile(r"preprocess\s*=\s*['\"]?model\b")
@@ -53,15 +48,12 @@ def _opened_resources(
 ) -> Generator[Resources]:
     file = Path(run, "run.yaml")
     stated = {**about["config"], **(read_config(file) if file.is_file() else {})}
-    for plugin in stated.get("plugins", ()):
-        load_plugin(plugin)
     options = {name: stated[name] for name in _OF_DATA if stated.get(name) is not None}
     options |= {} if data_root is None else {"data_root": str(data_root)}
     if models or _is_prepared_by_models(options):
         options |= {name: stated[name] for name in _OF_MODELS if stated.get(name) is not None}
-    refuse_objects(options)
-    with opened(with_data_options(options | dict(execution), None), None) as (canonical, found):
-        yield (found or Resources()).bind(check_config(make_config(RunConfig, canonical), found))
+    with opened_request({"plugins": stated.get("plugins", ()), **options}, execution, None) as (request, found):
+        yield (found or Resources()).bind(request)
 
 
 def _is_prepared_by_models(options: Mapping[str, Any]) -> bool:

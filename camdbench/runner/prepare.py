@@ -28,7 +28,6 @@ from camdbench.runner.record import Models, automatic_name, make_record, to_json
 from camdbench.runner.resources import Resources
 from camdbench.runner.run_directory import PartKey, RunDirectory, RunRecord
 from camdbench.runner.shards import WHOLE, Shard
-from camdbench.runner.working_models import effect_lines
 
 CHUNK_SIZES = (32, 256)  # images in one part file of a small and of a large run; run.json keeps it
 LARGE = 4096  # images; more are a large run
@@ -153,7 +152,7 @@ def prepare(request: Request, resources: Resources | None = None, *, in_memory: 
     root = Path(request.config.out or Path("runs", automatic_name(record)))
     directory = RunDirectory(root)
     record = _write_or_compare(record, directory, bound)
-    for line in effect_lines(record.models):
+    for line in bound.working.effect_lines(record.models):
         warnings.warn(line, CamdbenchWarning, stacklevel=2)
     return Run(request, bound, names, record, directory)
 

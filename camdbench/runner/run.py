@@ -22,7 +22,6 @@ from camdbench.core.spec import Spec
 from camdbench.datasets.open_dataset import is_own_data, is_path, table_in
 from camdbench.runner.config import Request, RunConfig, Specs, check_config
 from camdbench.runner.data_options import DATA_OPTIONS, with_data_options
-from camdbench.runner.shards import WHOLE, parse_shard
 from camdbench.tables.load import load_rows
 from camdbench.tables.result_rows import Rows
 
@@ -119,14 +118,14 @@ def complete(
     progress: Progress | bool | None,
 ) -> CompleteRun:
     """Do what is missing of a run, without reading its rows; arguments, with options as `given`, and errors as of `run`."""
-    with _opened(config, given, resources) as (request, objects), ExitStack() as stack:
+    with opened_request(config, given, resources) as (request, objects), ExitStack() as stack:
         from camdbench.runner.executors import executing  # imports torch, so only after the check
         from camdbench.runner.packs import finish
         from camdbench.runner.prepare import prepare, session_facts
         from camdbench.runner.resolved import write_resolved
 
         execute = stack.enter_context(executing(request, objects))
-        prepared, shard = prepare(request, objects), parse_shard(request.config.shard)
+        prepared, shard = prepare(request, objects), request.shard
         write_resolved(prepared)
         (units, jobs), directory = prepared.missing(shard), prepared.directory
         assert directory is not None
@@ -141,7 +140,7 @@ def complete(
                         session.add(count - done.skipped, asdict(done.passes), done.boxes_dropped, **facts)
                         shown.advance(count, f"{done.unit.model}, images {done.unit.start}-{done.unit.stop - 1}")
         explainers = tuple(map(str, request.jobs))
-        if shard == WHOLE:
+        if shard.is_whole:
             finish(prepared)
             return CompleteRun(directory.root, explainers)
         directory.list_again()
@@ -164,7 +163,7 @@ def plan(config: str | Path | None, **options: Any) -> tuple[str, list[str]]:
         UsageError: invalid configuration.
         CamdbenchError: no image can be read.
     """
-    with _opened(config, options, None) as (request, resources):
+    with opened_request(config, options, None) as (request, resources):
         from camdbench.runner.dry_run import describe_jobs
         from camdbench.runner.prepare import prepare
         from camdbench.runner.resolved import resolved, to_yaml
@@ -174,10 +173,17 @@ def plan(config: str | Path | None, **options: Any) -> tuple[str, list[str]]:
 
 
 @contextmanager
-def _opened(
+def opened_request(
     config: RunConfig | Mapping[str, Any] | str | Path | None, options: Mapping[str, Any], resources: Resources | None
 ) -> Generator[tuple[Request, Resources | None]]:
-    """Check a configuration and the options beside it, which take precedence; own explainers and metrics are registered inside."""
+    """Check a configuration and the options beside it, which take precedence; own explainers and metrics are registered inside.
+
+    Yields:
+        The request, and the resources: those given, with objects of the options, or None.
+
+    Raises:
+        UsageError: invalid configuration.
+    """
     from camdbench.runner.resolved import refuse_objects, with_copies
 
     options = dict(options)

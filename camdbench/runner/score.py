@@ -131,19 +131,12 @@ def _explainers_of(run_directory: Path, about: Mapping[str, Any], asked: Specs |
         raise UsageError(f"--explainers = {strange[0]}: no explainer of {run_directory}; choose from {', '.join(names)}")
     if about["config"].get("save_maps") != "view":
         return chosen
-    viewed = [name for name in chosen if name in about["given"] or _has_views(run_directory, about, name)]
+    from camdbench.runner.stored_maps import shows_maps
+
+    viewed = [name for name in chosen if name in about["given"] or shows_maps(run_directory, about, name)]
     if viewed:
         command = f"camdbench run --config {quote(str(run_directory / 'run.yaml'))} --save-maps raw --out NEW"
         exact = [name for name in chosen if name not in viewed]
         other = f"; or score the others: --explainers {','.join(exact)}" if exact else ""
         raise UsageError(f"{run_directory}: maps of {', '.join(viewed)} are kept for viewing; run with --save-maps raw: {command}{other}")
     return chosen
-
-
-def _has_views(run_directory: Path, about: Mapping[str, Any], explainer: str) -> bool:
-    """Whether a part of an explainer holds maps that are to be seen."""
-    from camdbench.runner.run_directory import PartKey, part_file
-    from camdbench.runner.view_maps import has_views
-
-    folders = [part_file(run_directory, "maps", PartKey(model, explainer, 0)).parent for model in about["models"]]
-    return any(has_views(file) for folder in folders for file in sorted(folder.glob("part-*.safetensors")))

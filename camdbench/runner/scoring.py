@@ -75,37 +75,37 @@ def score_batch(
     """
     trace = Trace(classifier, batch, target=target, seed=seed, objective=objective)
     explaining = [spec for spec in explainers if spec != NO_EXPLAINER and not isinstance(source(spec), JointMaps)]
-    work, known = SharedWork(trace, explaining, others), False
+    shared_work, has_predictions = SharedWork(trace, explaining, others), False
     for spec in explainers:
-        own, maps, inputs, usage = metrics_for(spec, metrics), None, None, dict[str, Usage]()
+        wanted, maps, inputs, usage = metrics_for(spec, metrics), None, None, dict[str, Usage]()
         failure: tuple[Status, str] = "ok", ""
         if spec == NO_EXPLAINER:
-            inputs = _inputs(trace, shared=work.part)
+            inputs = _inputs(trace, shared=shared_work.part)
         else:
-            usage_of_maps, origin = _meter(trace), source(spec)
+            read_meter, map_source = _meter(trace), source(spec)
             try:
-                maps = origin(trace, spec)
+                maps = map_source(trace, spec)
             except KeyboardInterrupt:
                 raise
             except BaseException as error:  # a failing explainer affects its rows only, also one that calls sys.exit
                 failure = _failure(spec, error)
             else:
-                given = isinstance(origin, JointMaps)  # no usage is known of them, not one of 0
-                usage |= {} if given else usage_of_maps()
-                inputs = _inputs_of_maps(trace, spec, maps, work, given=given)
+                given = isinstance(map_source, JointMaps)  # no usage is known of them, not one of 0
+                usage |= {} if given else read_meter()
+                inputs = _inputs_of_maps(trace, spec, maps, shared_work, given=given)
         if inputs is None:
-            scores = {str(metric): MetricScores.failed(len(batch), *failure) for metric in own}
+            scores = {str(metric): MetricScores.failed(len(batch), *failure) for metric in wanted}
         else:
-            usage_of_metrics = work.begin()
-            scores = _scores(trace, inputs, maps, own)
+            usage_of_metrics = shared_work.begin()
+            scores = _scores(trace, inputs, maps, wanted)
             usage["metrics"] = usage_of_metrics()
-        work.done(spec)
-        kept = (None, ()) if maps is None else kept_maps(maps, keep_maps, given=isinstance(source(spec), JointMaps))
+        shared_work.done(spec)
+        stored = (None, ()) if maps is None else kept_maps(maps, keep_maps, given=isinstance(source(spec), JointMaps))
         logits = trace.known_logits if inputs is None else inputs.logits
-        predicted = () if known or logits is None else _predictions(logits)
-        known = known or bool(predicted)
+        predicted = () if has_predictions or logits is None else _predictions(logits)
+        has_predictions = has_predictions or bool(predicted)
         labels, targets = tuple(batch.labels.tolist()), tuple(trace.targets.tolist())
-        yield BatchResult(str(spec), batch.ids, labels, targets, scores, usage, *kept, predicted)
+        yield BatchResult(str(spec), batch.ids, labels, targets, scores, usage, *stored, predicted)
 
 
 def _predictions(logits: Tensor) -> tuple[tuple[int, float], ...]:
@@ -151,25 +151,25 @@ def _scores(trace: Trace, inputs: MetricInputs, maps: Saliency | None, metrics: 
         try:
             entry = metric_registry.get(spec.name)
             with nullcontext() if metric_registry.is_built_in(spec.name) else inputs.classifier.foreign_passes_counted():
-                found = check_result(spec, metric_registry.load(spec.name)(inputs, **entry.arguments(spec)), len(inputs))
+                result = check_result(spec, metric_registry.load(spec.name)(inputs, **entry.arguments(spec)), len(inputs))
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # a failing metric affects its rows only, also one that calls sys.exit
             scores[str(spec)] = MetricScores.failed(len(inputs), *_failure(spec, error))
         else:
-            own = not entry.module.startswith("camdbench.")
-            scores[str(spec)] = _scores_of(trace, maps, found, entry.facts.undefined, _RETURNED_NAN if own else _NOT_FINITE)
+            of_a_user = not entry.module.startswith("camdbench.")
+            scores[str(spec)] = _scores_of(trace, maps, result, entry.facts.undefined, _RETURNED_NAN if of_a_user else _NOT_FINITE)
     return scores
 
 
-def _inputs_of_maps(trace: Trace, explainer: Spec, maps: Saliency, work: SharedWork, *, given: bool) -> MetricInputs:
-    others = work.others_of(explainer)
+def _inputs_of_maps(trace: Trace, explainer: Spec, maps: Saliency, shared_work: SharedWork, *, given: bool) -> MetricInputs:
+    others = shared_work.others_of(explainer)
     if given:
-        ways: dict[str, Any] = {"explainer": _no_explainer, "versions": _no_explainer, "others": others and _no_explainer}
+        again: dict[str, Any] = {"explainer": _no_explainer, "versions": _no_explainer, "others": others and _no_explainer}
     else:
-        ways = {"explainer": _explain_again(trace, explainer), "versions": work.versions_of(explainer), "others": others}
-        ways["reference"] = reference_of(explainer)
-    return _inputs(trace, saliency=maps.maps, raw=maps.raw, shared=work.part, **ways)
+        again = {"explainer": _explain_again(trace, explainer), "versions": shared_work.versions_of(explainer), "others": others}
+        again["reference"] = reference_of(explainer)
+    return _inputs(trace, saliency=maps.maps, raw=maps.raw, shared=shared_work.part, **again)
 
 
 def _inputs(trace: Trace, **of_maps: Any) -> MetricInputs:
@@ -216,13 +216,13 @@ def _explain_again(trace: Trace, spec: Spec) -> Explain:
 def _scores_of(trace: Trace, maps: Saliency | None, found: MetricResult, undefined: str, nan: str) -> MetricScores:
     """Add a status to each value; precedence: non-finite logits, failed map, undefined metric, NaN."""
     finite = trace.logits.isfinite().all(1).tolist()
-    nowhere = [False] * len(finite) if found.undefined is None else found.undefined.tolist()
+    is_undefined = [False] * len(finite) if found.undefined is None else found.undefined.tolist()
     values, states, reasons = list[float](), list[Status](), list[str]()
     for image, value in enumerate(found.values.double().tolist()):
         status, reason = ("ok", "") if maps is None else (maps.status[image], maps.reasons[image])
         if not finite[image]:
             status, reason = "error", "the network's logits are not finite"
-        elif status != "error" and nowhere[image]:
+        elif status != "error" and is_undefined[image]:
             status, reason = "undefined", undefined or "the metric has no meaning for this image"
         elif status != "error" and isnan(value):
             status, reason = "error", f"the metric has no value: {nan}"

@@ -25,6 +25,11 @@ class Shard:
     def __str__(self) -> str:
         return f"{self.index}/{self.count}"
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether it has all chunks."""
+        return self.count == 1
+
     def chunks(self, total: int) -> range:
         """Return the chunks of the shard, of a run with `total` chunks.
 

@@ -15,7 +15,7 @@ from camdbench.explainers.common.saliency import finish, normalisation_of
 from camdbench.functional.normalise import Normalisation
 from camdbench.runner.run_directory import PartKey, part_file
 from camdbench.runner.saved_maps import maps_of_part
-from camdbench.runner.view_maps import decoded, view_of_part
+from camdbench.runner.view_maps import decoded, has_views, view_of_part
 
 
 class StoredMaps:
@@ -90,3 +90,13 @@ class StoredMaps:
             return None, 0
         chunk, place = self._place_of[image]
         return part_file(self._run, "maps", PartKey(model, explainer, chunk)), place
+
+
+def shows_maps(run: Path, about: Mapping[str, Any], explainer: str) -> bool:
+    """Whether a part of an explainer holds maps that are to be seen; arguments as of `StoredMaps`.
+
+    Raises:
+        CamdbenchError: a part is damaged.
+    """
+    folders = [part_file(run, "maps", PartKey(model, explainer, 0)).parent for model in about["models"]]
+    return any(has_views(file) for folder in folders for file in sorted(folder.glob("part-*.safetensors")))

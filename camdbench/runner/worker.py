@@ -122,8 +122,8 @@ class Worker:
                 items = list(items)
                 readable = {item.id for item in items if not isinstance(item, UnreadableImage)}
                 results = [spool.take(result) for result in results if readable.issuperset(result.ids)]
-            images, there = _Readable(items), {(result.explainer, image) for result in results for image in result.ids}
-            for result in self._compute(classifier, images, unit.explainers, there):
+            images, finished = _Readable(items), {(result.explainer, image) for result in results for image in result.ids}
+            for result in self._compute(classifier, images, unit.explainers, finished):
                 partial.add(result)
                 results.append(spool.take(result))
             if self.directory is not None:
@@ -145,14 +145,14 @@ class Worker:
         return PartialResults(None if self.directory is None else self.directory.partial(name, unit.chunk))
 
     def _compute(
-        self, classifier: Classifier, samples: Iterable[Sample], explainers: Sequence[Spec], there: Collection[tuple[str, str]]
+        self, classifier: Classifier, samples: Iterable[Sample], explainers: Sequence[Spec], finished: Collection[tuple[str, str]]
     ) -> Iterator[BatchResult]:
         """Compute missing results; if memory runs out, halve the batch and continue with the remaining explainers."""
         asked, source, others = self.request, self.resources.source, self.resources.reference_images
         given: dict[str, Any] = {"target": asked.target_rule, "seed": asked.config.seed, "source": source, "others": others}
         given["objective"] = self.resources.explained_objective
         size = 1 if classifier.batch_mates == "alone" else self.batch_size
-        for batch, lacking in unit_batches(samples, explainers, there, size):
+        for batch, lacking in unit_batches(samples, explainers, finished, size):
             pending = [(batch, lacking)]
             while pending:
                 part, left = pending.pop(0)
@@ -187,17 +187,17 @@ class Worker:
     ) -> None:
         """Write usage and predictions of the unit, then the part of each explainer: a part whose rows exist has both."""
         ids = self.resources.images.ids[unit.start : unit.stop]
-        own = {str(spec): [result for result in results if result.explainer == str(spec)] for spec in unit.explainers}
+        by_explainer = {str(spec): [result for result in results if result.explainer == str(spec)] for spec in unit.explainers}
         images, peak = len(ids) - len(damaged), _peak_mb(device)
-        usage = ((spec, stage, one) for spec, mine in own.items() for stage, one in total_usage(mine).items())
+        usage = ((spec, stage, used) for spec, of_explainer in by_explainer.items() for stage, used in total_usage(of_explainer).items())
         spent = [
-            UsageRow(spec, stage, images, **asdict(one.passes), seconds=one.seconds, peak_memory_mb=peak) for spec, stage, one in usage
+            UsageRow(spec, stage, images, **asdict(used.passes), seconds=used.seconds, peak_memory_mb=peak) for spec, stage, used in usage
         ]
         directory.write_usage(model, unit.chunk, spent)
-        named = (pair for result in results for pair in zip(result.ids, result.predicted, strict=False))
-        directory.write_predictions(model, unit.chunk, list(own), {image: top for image, top in named if top[0] >= 0})
-        for spec, mine in own.items():
-            self._write_part(directory, PartKey(model, spec, unit.chunk), mine, spool, damaged, ids)
+        predicted = (pair for result in results for pair in zip(result.ids, result.predicted, strict=False))
+        directory.write_predictions(model, unit.chunk, list(by_explainer), {image: top for image, top in predicted if top[0] >= 0})
+        for spec, of_explainer in by_explainer.items():
+            self._write_part(directory, PartKey(model, spec, unit.chunk), of_explainer, spool, damaged, ids)
 
     def _write_part(
         self,
@@ -209,23 +209,23 @@ class Worker:
         ids: Sequence[str],
     ) -> None:
         """Write the part of one explainer, image by image, metrics in the requested order."""
-        asked, order = self.request, {name: place for place, name in enumerate(ids)}
-        own = sorted(results, key=lambda result: order[result.ids[0]])
-        spec = next(spec for spec in asked.jobs if str(spec) == key.explainer)
+        request, position = self.request, {name: place for place, name in enumerate(ids)}
+        in_order = sorted(results, key=lambda result: position[result.ids[0]])
+        spec = next(spec for spec in request.jobs if str(spec) == key.explainer)
         failed = [self._failed(spec, (item.id,), (item.label,), item.reason) for item in damaged]
         facts = {
             "run": directory.name,
-            "dataset": str(asked.dataset),
-            "split": asked.split,
+            "dataset": str(request.dataset),
+            "split": request.split,
             "model": key.model,
-            "target_rule": asked.target_rule,
-            "objective": asked.config.objective,
+            "target_rule": request.target_rule,
+            "objective": request.config.objective,
         }
-        rows = [row for result in (*own, *failed) for row in result.rows(facts, self._protocols)]
-        rows.sort(key=lambda row: order[row.image])
+        rows = [row for result in (*in_order, *failed) for row in result.rows(facts, self._protocols)]
+        rows.sort(key=lambda row: position[row.image])
         maps = pack(spool.maps(key.explainer), ids)
-        maps |= pack_views({image: view for result in own for image, view in zip(result.ids, result.views, strict=False)}, ids)
-        directory.write(key, rows, curve_table(own), maps)
+        maps |= pack_views({image: view for result in in_order for image, view in zip(result.ids, result.views, strict=False)}, ids)
+        directory.write(key, rows, curve_table(in_order), maps)
 
     def _failed(self, explainer: Spec, ids: tuple[str, ...], labels: tuple[int, ...], reason: str) -> BatchResult:
         wanted = metrics_for(explainer, self.request.metrics)
@@ -254,7 +254,7 @@ class _Readable:
 
 
 def unit_batches(
-    samples: Iterable[Sample], explainers: Sequence[Spec], there: Collection[tuple[str, str]], batch_size: int
+    samples: Iterable[Sample], explainers: Sequence[Spec], finished: Collection[tuple[str, str]], batch_size: int
 ) -> Iterator[tuple[Batch, tuple[Spec, ...]]]:
     """Yield batches of images of one size that lack the same explainers, with these explainers.
 
@@ -264,12 +264,12 @@ def unit_batches(
     Args:
         samples: the images.
         explainers: explainers of the unit.
-        there: explainers with the images for which there are results.
+        finished: explainers with the images for which there are results.
         batch_size: largest number of images.
     """
     waiting = dict[tuple[tuple[Spec, ...], tuple[int, ...]], list[Sample]]()
     for sample in samples:
-        if not (lacking := tuple(spec for spec in explainers if (str(spec), sample.id) not in there)):
+        if not (lacking := tuple(spec for spec in explainers if (str(spec), sample.id) not in finished)):
             continue
         key = lacking, tuple(sample.image.shape)
         waiting.setdefault(key, []).append(sample)

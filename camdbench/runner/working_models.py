@@ -56,14 +56,14 @@ class WorkingModels:
                 found[self._resources.row_name(plain)] = _effect_of(plain, working, images)
         return found
 
+    @staticmethod
+    def effect_lines(models: Mapping[str, Mapping[str, Any]]) -> list[str]:
+        """What run.json holds of the effects on its models, a line each."""
+        return [_line(name, own["effect"]) for name, own in models.items() if own.get("effect")]
+
     def _first_batch(self, classifier: Classifier) -> Tensor:
         count = 1 if classifier.batch_mates == "alone" else self._resources.checked_request.config.batch_size
         return next(batches(list(islice(readable(self._resources.images), count)), count)).images.to(classifier.device)
-
-
-def effect_lines(models: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """What run.json holds of the effects on its models, a line each."""
-    return [_line(name, own["effect"]) for name, own in models.items() if own.get("effect")]
 
 
 def _effect_of(plain: Classifier, working: Classifier, images: Tensor) -> dict[str, Any]:

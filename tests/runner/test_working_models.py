@@ -17,7 +17,7 @@ from camdbench.datasets.in_memory import InMemoryDataset
 from camdbench.models.classifier import Classifier
 from camdbench.models.optimised import optimised
 from camdbench.runner.resources import Resources
-from camdbench.runner.working_models import effect_lines
+from camdbench.runner.working_models import WorkingModels
 from camdbench.tables.load import load_run
 from camdbench.tables.pool import load_pooled
 
@@ -85,9 +85,9 @@ def test_bf16_states_its_effect_and_bf16_all_its_time(tmp_path: Path) -> None:
         assert 1e-4 < effect["logit_difference"] < 1
         assert ("bf16_time" in effect) == (precision == "bf16-all")
     slow = {"toy": {"effect": effect | {"bf16_time": 3.1}}, "plain": {"effect": {}}, "old": {}}
-    (line,) = effect_lines(slow)
+    (line,) = WorkingModels.effect_lines(slow)
     assert line.endswith("; a forward and backward pass takes 3.1 x the time of fp32: choose bf16 or fp32")
-    assert effect_lines({"toy": {"effect": effect | {"bf16_time": 0.5}}})[0].endswith("takes 0.5 x the time of fp32")
+    assert WorkingModels.effect_lines({"toy": {"effect": effect | {"bf16_time": 0.5}}})[0].endswith("takes 0.5 x the time of fp32")
 
 
 def test_one_copy_is_kept_at_a_time_and_none_is_made_without_the_option() -> None:

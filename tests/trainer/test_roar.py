@@ -116,6 +116,6 @@ def test_the_command_prints_a_table_or_its_plan(tmp_path: Path, capsys: pytest.C
     assert run_cli([*words, "--dry-run"]) == 0
     assert "4 trainings of 1 epochs" in capsys.readouterr().out
     assert run_cli([*words, "--mode", "kar", "--out", str(tmp_path / "out"), "--quiet"]) == 0
-    assert "masks" in capsys.readouterr().out
+    assert "\nkar:   without the least relevant pixels; higher is better\n" in capsys.readouterr().out
     assert run_cli([*words, "--shares", "half"]) == 2
     assert "expected percentages between commas" in capsys.readouterr().err

@@ -78,17 +78,17 @@ def saliency(trace: Trace, spec: Spec, *, later: bool = False) -> Saliency | Raw
     linear = trace.objective.is_logit or not needs_linear(spec) or trace.logit_weights is not None
     if reason := why_not(spec, trace.objective, linear=linear):
         raise NotApplicable(reason)
-    found = list[_States]()
+    inside = list[_States]()
 
-    def within(seen: Trace, part: Spec, *, may_be_constant: bool = False) -> Saliency:
-        made = saliency(seen, part)
-        found.append(_passed_on(made, seen.layer_name if "layers" in spec.arguments else "", may_be_constant=may_be_constant))
-        return made
+    def explain_wrapped(other: Trace, wrapped: Spec, *, may_be_constant: bool = False) -> Saliency:
+        maps_inside = saliency(other, wrapped)
+        inside.append(_passed_on(maps_inside, other.layer_name if "layers" in spec.arguments else "", may_be_constant=may_be_constant))
+        return maps_inside
 
-    inner = [partial(within, part=part) for part in spec.wrapped]
+    inner = [partial(explain_wrapped, wrapped=wrapped) for wrapped in spec.wrapped]
     with nullcontext() if explainers.is_built_in(spec.name) else _guarded(trace, spec):
         raw = check_maps(spec, explainers.load(spec.name)(trace, *inner, **spec.arguments), trace.images)
-    maps = RawMaps(raw.detach(), trace.size, normalisation_of(spec), tuple(found))
+    maps = RawMaps(raw.detach(), trace.size, normalisation_of(spec), tuple(inside))
     return maps if later else replace(maps.finish(), logits=trace.known_logits)
 
 
