@@ -297,7 +297,7 @@ def _median_curve(cell: CellData) -> _Statistic:
 
 
 def _at_threshold(cell: CellData, *, held_out: bool) -> _Statistic:
-    curves = _parts(cell, "best threshold", *CURVES)
+    curves = _parts(cell, f"{'held-out' if held_out else 'best'} threshold", *CURVES)
     return _Statistic(4 * curves[0].shape[1], at_best_threshold(dict(zip(CURVES, curves, strict=True)), held_out=held_out))
 
 

@@ -212,6 +212,12 @@ def full_cell(count: int = COUNT) -> CellData:
         union=rng.integers(9, 20, (count, 3)),
         information=np.random.default_rng(4).random((count, 3)),
         group=np.arange(count)[:, None] % 3 % 2,
+        **{
+            name: np.random.default_rng(place).random((count, 3))
+            for place, name in enumerate(("score", "csdc", "checks", "distractibility"))
+        },
+        valid=np.ones((count, 3)),
+        half=np.arange(count)[:, None] % 2,
         share=np.array([0.75, 0.25])[np.arange(count)[:, None] % 3 % 2],
     )
     return CellData(rng.random(count), held, rng.integers(0, 3, count))

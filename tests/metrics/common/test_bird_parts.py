@@ -47,11 +47,15 @@ def test_drops_are_those_of_versions_passed_one_by_one() -> None:
         logits = [
             network(shown[None])[0].double() for shown in (batch.images[image], *(versions.with_parts(set("abcde") - {k}) for k in "abcde"))
         ]
+        logits = [one.detach() for one in logits]
         centred = [float(one[label] - one.mean()) for one in logits]
         assert score[image].item() == pytest.approx(centred[0], abs=1e-5)
         assert drops[image].tolist() == pytest.approx([centred[0] - other for other in centred[1:]], abs=1e-4)
         [plain] = object_drops(inputs(), batch.labels, "logit")[image : image + 1]
-        wanted = [float(logits[0][label] - network(versions.without_object(number)[None])[0, label]) for number in versions.object_numbers]
+        wanted = [
+            float(logits[0][label] - network(versions.without_object(number)[None])[0, label].detach())
+            for number in versions.object_numbers
+        ]
         assert plain.tolist() == pytest.approx(wanted, abs=1e-4)
 
 
