@@ -211,6 +211,9 @@ def _quantities(metric: Spec) -> dict[str, float]:
         "network_layers": 4,
         "batch": IMAGES,
         "cells": 4,
+        "parts": 5,
+        "versions": 31,
+        "objects": 1.5,
     }
 
 

@@ -63,7 +63,7 @@ class MetricFacts:
         protocols: conventions for computing the values, the default first.
         needs: inputs beside images and logits: `boxes`, `masks`, `explainer` (explains altered images), `linear head`, `mosaic` (images of
             several classes in one, by the data set `grid(…)`), `backgrounds` (class of the background), `scenes` (the image
-            without its object), `second network` (given by an option).
+            without its object), `parts` (versions without parts of the object), `second network` (given by an option).
         scope: `map`, or `model` for a property of the model alone, computed once instead of once per explainer.
         undefined: why an image may have no value.
         aliases: longer names and names in other libraries; rows contain the registered name.
@@ -77,7 +77,9 @@ class MetricFacts:
     unit: str
     tolerance: float = 0.1
     protocols: tuple[Protocol, ...] = (Protocol("default"),)
-    needs: tuple[Literal["boxes", "masks", "mosaic", "backgrounds", "scenes", "explainer", "linear head", "second network"], ...] = ()
+    needs: tuple[
+        Literal["boxes", "masks", "mosaic", "backgrounds", "scenes", "parts", "explainer", "linear head", "second network"], ...
+    ] = ()
     scope: Literal["map", "model"] = "map"
     undefined: str = ""
     aliases: tuple[str, ...] = ()
@@ -94,7 +96,8 @@ class DatasetFacts:
         paper: publication of the data set.
         splits: values of `split=`; empty if the layout has no splits.
         gives: annotations beside image and label: `boxes`, `masks`, `mosaic` (classes of the cells of a mosaic), `backgrounds`,
-            `scenes` (the image without its object, version `background` of its interventions).
+            `scenes` (the image without its object, version `background` of its interventions), `parts` (the part of each pixel, and
+            interventions without parts of the object and without background objects).
         on_disk: whether it needs `--data-root`.
         optional: annotations present only if a path under the data root exists: `masks: CUB_200_2011/segmentations`.
         licence: terms of use.
@@ -105,7 +108,7 @@ class DatasetFacts:
 
     paper: str
     splits: tuple[str, ...]
-    gives: tuple[Literal["boxes", "masks", "mosaic", "backgrounds", "scenes"], ...] = ()
+    gives: tuple[Literal["boxes", "masks", "mosaic", "backgrounds", "scenes", "parts"], ...] = ()
     on_disk: bool = True
     optional: tuple[str, ...] = ()
     licence: str = ""

@@ -28,7 +28,7 @@ model = models.register
 loss = losses.register
 
 
-ANNOTATIONS = {"boxes", "masks", "mosaic", "backgrounds", "scenes"}  # what a data set may give, and an explainer or metric may need
+ANNOTATIONS = {"boxes", "masks", "mosaic", "backgrounds", "scenes", "parts"}  # what data sets may give; explainers or metrics may need it
 NO_EXPLAINER = Spec("none")  # explainer in rows of metrics with model scope
 
 

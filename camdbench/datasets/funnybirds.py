@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -37,7 +37,15 @@ _COLOURS = {
     "wing01": (0, 255, 1),
     "wing02": (0, 255, 2),
 }
+_BACKGROUND = "background_interventions"  # folder of the versions without an object
 PART_VALUES = {name: index for index, name in enumerate(_COLOURS, 1)}  # in `Sample.parts`
+_VALUES_OF_PARTS = {
+    "beak": (1,),
+    "eye": (2, 3),
+    "foot": (4, 5),
+    "tail": (6,),
+    "wing": (7, 8),
+}
 BACKGROUND_OBJECT, _OBJECTS, _GREY = 100, 50, 204  # value of background object 0 in `Sample.parts`, and the red of its colour
 
 
@@ -46,6 +54,7 @@ BACKGROUND_OBJECT, _OBJECTS, _GREY = 100, 50, 204  # value of background object 
     paper="Hesse et al. 2023, arXiv:2308.06248",
     splits=("train", "test"),
     gives=("boxes", "masks"),
+    optional=("parts: {split}_interventions",),
     licence="not stated for the data; the code is Apache-2.0",
     source="https://github.com/visinf/funnybirds-framework",
 )
@@ -83,7 +92,10 @@ def funnybirds(
     names = [f"{label}/{number:06d}" for number, label in enumerate(labels)]
     items = tuple(ImageRecord(name, pictures / f"{name}.png", label) for name, label in zip(names, cast("list[int]", labels), strict=True))
     geometry = SpatialTransform(preprocess, size)
-    annotate = _PartMaps(tuple(maps / f"{name}.png" for name in names), split, geometry)
+    variants = tuple(tuple(variant for _, variant in bird.parts) for bird in birds)
+    if odd := [bird.index for bird in birds if tuple(name for name, _ in bird.parts) != tuple(_VALUES_OF_PARTS)]:
+        raise UsageError(f"{layout.path('classes.json')}: class {odd[0]} has not the parts {', '.join(_VALUES_OF_PARTS)}")
+    annotate = _PartMaps(tuple(maps / f"{name}.png" for name in names), split, geometry, variants)
     called = [f"bird {bird.index}" for bird in birds]
     return with_masks(FunnyBirds(items, called, geometry, annotate, expected=_SIZES[split], birds=birds), masks)
 
@@ -125,10 +137,27 @@ class BirdVersions:
     Attributes:
         folder: folder of the versions.
         geometry: preprocessing protocol of the image.
+        variants: variant of each part, in the order of the parts' names, of each class.
     """
 
     folder: Path
     geometry: SpatialTransform
+    variants: tuple[tuple[int, ...], ...] = ()
+
+    @property
+    def part_values(self) -> Mapping[str, Sequence[int]]:
+        """Values of each part in `Sample.parts`, by its name."""
+        return _VALUES_OF_PARTS
+
+    @property
+    def object_values(self) -> Sequence[int]:
+        """Values in `Sample.parts` of the background objects that have a version without them."""
+        return [BACKGROUND_OBJECT + number for number in self.object_numbers]
+
+    @property
+    def object_numbers(self) -> Sequence[int]:
+        """Numbers of these objects, ascending."""
+        return sorted(int(name) for at, _, name in (own.rpartition("/") for own in self.names) if at == _BACKGROUND and name.isdecimal())
 
     @property
     def names(self) -> Sequence[str]:
@@ -153,7 +182,7 @@ class BirdVersions:
 
     def without_object(self, number: int) -> Tensor:
         """The image without background object `number`; see `__call__`."""
-        return self(f"background_interventions/{number}")
+        return self(f"{_BACKGROUND}/{number}")
 
 
 @dataclass(frozen=True)
@@ -161,13 +190,14 @@ class _PartMaps:
     files: tuple[Path, ...]
     split: str
     geometry: SpatialTransform
+    variants: tuple[tuple[int, ...], ...]
 
     def __call__(self, index: int) -> Annotations:
         file = self.files[index]
         parts = decode_file(file, _parts_of)
         mask = (parts > 0) & (parts < BACKGROUND_OBJECT)
         folder = file.parents[2] / f"{self.split}_interventions" / file.parent.name / file.stem
-        versions = BirdVersions(folder, self.geometry) if folder.is_dir() else None
+        versions = BirdVersions(folder, self.geometry, self.variants) if folder.is_dir() else None
         return Annotations(boxes=box_of(mask), mask=mask, parts=parts, interventions=versions)
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import isqrt
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -28,6 +28,39 @@ class Interventions(Protocol):
         Raises:
             SampleError: there is no such version, or its file cannot be read.
         """
+        ...
+
+
+@runtime_checkable
+class PartVersions(Interventions, Protocol):
+    """Versions of one image without some parts of its object, or without one object of its background."""
+
+    @property
+    def part_values(self) -> Mapping[str, Sequence[int]]:
+        """Values of each part in `Sample.parts`, by the name of the part, in the order of the names."""
+        ...
+
+    @property
+    def object_values(self) -> Sequence[int]:
+        """Values in `Sample.parts` of the background objects that can be removed."""
+        ...
+
+    @property
+    def object_numbers(self) -> Sequence[int]:
+        """Numbers of these objects."""
+        ...
+
+    @property
+    def variants(self) -> Sequence[Sequence[int]]:
+        """Variant of each part, in the order of `part_values`, of each class."""
+        ...
+
+    def with_parts(self, parts: Collection[str]) -> Tensor:
+        """The object with these of its parts only, (3, H, W); see `__call__`."""
+        ...
+
+    def without_object(self, number: int) -> Tensor:
+        """The image without a background object, by its number from 0, (3, H, W); see `__call__`."""
         ...
 
 
@@ -89,6 +122,7 @@ class Batch:
         backgrounds: (B,) int64, class of the background, -1 if random; None if unknown.
         interventions: B other versions of the images, or None.
         group_shares: (B,) float64, fraction of the training images with the image's label and background, or None.
+        parts: (B, H, W) uint8, part of each pixel, or None.
     """
 
     ids: tuple[str, ...]
@@ -103,6 +137,7 @@ class Batch:
     backgrounds: Tensor | None = None
     group_shares: Tensor | None = None
     interventions: tuple[Interventions, ...] | None = None
+    parts: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -125,6 +160,7 @@ class Batch:
             cells=_stack([None if sample.cells is None else torch.tensor(sample.cells) for sample in samples]),
             interventions=tuple(versions) if len(versions) == len(samples) else None,
             backgrounds=_stack([None if sample.background is None else torch.tensor(sample.background) for sample in samples]),
+            parts=_stack([sample.parts for sample in samples]),
             group_shares=_stack([None if own.group_share is None else torch.tensor(own.group_share).double() for own in samples]),
         )
 
@@ -141,6 +177,7 @@ class Batch:
             backgrounds=None if self.backgrounds is None else self.backgrounds[start:stop],
             group_shares=None if self.group_shares is None else self.group_shares[start:stop],
             interventions=None if self.interventions is None else self.interventions[start:stop],
+            parts=None if self.parts is None else self.parts[start:stop],
         )
 
     def mirrored(self) -> Batch:
@@ -172,6 +209,7 @@ class Batch:
             backgrounds=self.backgrounds,
             group_shares=self.group_shares,
             interventions=self.interventions,
+            parts=None if self.parts is None else self.parts.to(device),
         )
 
 

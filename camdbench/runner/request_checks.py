@@ -52,6 +52,8 @@ def check_needs(dataset: str, gives: Collection[str], chosen: Sequence[Spec], sc
             if need not in gives and need == "mosaic":
                 fix = f"give --dataset 'grid({dataset})'" if dataset in datasets else "use the data set grid(…)"
                 raise UsageError(f"{kind} {spec}: needs mosaics of several images; {fix}")
+            if need not in gives and need == "parts" and not _files_of(dataset, need):
+                raise UsageError(f"{kind} {spec}: needs images without parts of their object; give --dataset funnybirds --data-root DIR")
             if need not in gives:
                 raise UsageError(f"{kind} {spec}: needs {need}, which data set {dataset} does not have{_files_of(dataset, need)}")
 
@@ -59,7 +61,7 @@ def check_needs(dataset: str, gives: Collection[str], chosen: Sequence[Spec], sc
 def _files_of(dataset: str, need: str) -> str:
     """Name the files in which a data set may have an annotation."""
     optional = datasets.get(dataset).facts.optional if dataset in datasets else ()
-    paths = [path for kind, path in (entry.split(": ") for entry in optional) if kind == need]
+    paths = [path.format(split="SPLIT") for kind, path in (entry.split(": ") for entry in optional) if kind == need]
     return f" without {' or '.join(paths)} under --data-root" if paths else ""
 
 

@@ -17,7 +17,7 @@ from camdbench.core.registries import dataset_facts
 from camdbench.core.spec import Spec
 from camdbench.datasets.loading import default_workers, first_readable
 from camdbench.datasets.open_dataset import is_path, open_dataset
-from camdbench.datasets.samples import Dataset
+from camdbench.datasets.samples import Dataset, PartVersions
 from camdbench.datasets.subsets import select_images
 from camdbench.explainers.common.own_objectives import read_objective
 from camdbench.explainers.common.saliency import saliency
@@ -154,7 +154,8 @@ class Resources:
         sample = first_readable(cast("Dataset", self.dataset))
         known = (("boxes", sample.boxes), ("masks", sample.mask), ("mosaic", sample.cells), ("backgrounds", sample.background))
         scenes = sample.interventions is not None and "background" in sample.interventions.names
-        return (*(name for name, own in known if own is not None), *(["scenes"] if scenes else []))
+        parts = sample.parts is not None and isinstance(sample.interventions, PartVersions)
+        return (*(name for name, own in known if own is not None), *(["scenes"] if scenes else []), *(["parts"] if parts else []))
 
     @cached_property
     def all_images(self) -> Dataset:

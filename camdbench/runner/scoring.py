@@ -187,6 +187,7 @@ def _inputs(trace: Trace, **of_maps: Any) -> MetricInputs:
         cells=trace.batch.cells,
         backgrounds=trace.batch.backgrounds,
         group_shares=trace.batch.group_shares,
+        parts=trace.batch.parts,
         interventions=trace.batch.interventions,
         ids=trace.batch.ids,
         seed=trace.seed,

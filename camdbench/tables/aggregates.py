@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -18,6 +19,7 @@ from camdbench.core.registries import metrics, protocol_of
 from camdbench.core.spec import Spec
 from camdbench.tables.group_means import GroupMeans, group_difference, means_by_group, nan_mean, sparse_table, weighted_groups, worst_group
 from camdbench.tables.median_curve import median_curve_area
+from camdbench.tables.threshold_choice import CURVES, at_best_threshold
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -105,6 +107,7 @@ def aggregate(reduction: str, cell: CellData, weights: np.ndarray) -> np.ndarray
     - `worst group`, `training-weighted groups`, `difference of groups`: the curve `group` (M, 1), a number of 0 or more: the smallest
       mean of a group; the mean over groups, weighted by the curve `share` (M, 1), the fraction of the group in the training data
       (Sagawa et al. 2020); the mean of group 1 minus that of group 0. Groups absent from a resample are omitted.
+    - `best threshold`, `held-out threshold`: see `tables.threshold_choice` (FunnyBirds, Hesse et al. 2023).
 
     >>> cell = CellData(np.array([1.0, 3.0, np.nan]))
     >>> aggregate("mean", cell, np.array([[1, 1, 1], [3, 1, 0]])).tolist()
@@ -175,8 +178,7 @@ def _relative_foreground_sensitivity(cell: CellData) -> _Statistic:
     foreground, background = (means_by_group(column, cell.labels) for column in both.T)
 
     def of(weights: np.ndarray) -> np.ndarray:
-        low, high = nan_mean(foreground(weights)), nan_mean(background(weights))
-        return relative_sensitivity(low, high)
+        return relative_sensitivity(nan_mean(foreground(weights)), nan_mean(background(weights)))
 
     return _Statistic(2 * len(np.unique(cell.labels)), of)
 
@@ -271,9 +273,6 @@ def _mean_intersection_over_union(cell: CellData) -> _Statistic:
     return _Statistic(2 * kept.shape[1], of)
 
 
-# ------------------------------------------------------------------------------------------------- shared steps
-
-
 def _parts(cell: CellData, reduction: str, *names: str) -> list[np.ndarray]:
     """Return the curves (M, K) of these names."""
     if absent := [name for name in names if name not in cell.curves]:
@@ -297,6 +296,11 @@ def _median_curve(cell: CellData) -> _Statistic:
     return _Statistic(curve.shape[1], median_curve_area(cell.values, curve, cell.curves["information"][0]))
 
 
+def _at_threshold(cell: CellData, *, held_out: bool) -> _Statistic:
+    curves = _parts(cell, "best threshold", *CURVES)
+    return _Statistic(4 * curves[0].shape[1], at_best_threshold(dict(zip(CURVES, curves, strict=True)), held_out=held_out))
+
+
 _REDUCTIONS: dict[str, Callable[[CellData], _Statistic]] = {
     "mean": _mean,
     "class mean": _class_mean,
@@ -310,5 +314,7 @@ _REDUCTIONS: dict[str, Callable[[CellData], _Statistic]] = {
     "area under the median curve": _median_curve,
     "worst group": _of_groups("worst group", worst_group, "group"),
     "training-weighted groups": _of_groups("training-weighted groups", weighted_groups, "group", "share"),
+    "best threshold": partial(_at_threshold, held_out=False),
+    "held-out threshold": partial(_at_threshold, held_out=True),
     "difference of groups": _of_groups("difference of groups", group_difference, "group"),
 }

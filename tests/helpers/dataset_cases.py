@@ -72,6 +72,6 @@ CASES = {
     "waterbirds": Case(waterbirds, "waterbirds", "test", 2, ("backgrounds", *BOTH), "waterbird_complete95_forest2water2/*/*_1.jpg"),
     "imagenet9": Case(imagenet9, "imagenet9", "mixed_next", 3, ("backgrounds",), "mixed_next/val/*/*.JPEG"),
     "voc2007": Case(voc2007, "voc2007", "test", 2, ("boxes",), "VOCdevkit/VOC2007/JPEGImages/*.jpg"),
-    "funnybirds": Case(funnybirds, "funnybirds", "test", 3, BOTH, "test/*/*.png"),
+    "funnybirds": Case(funnybirds, "funnybirds", "test", 3, (*BOTH, "parts"), "test/*/*.png"),
     "folder": Case(folder, "folder", "all", 3, BOTH, "images/*/*"),
 }

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Collection, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import ClassVar
 
 import pytest
 import torch
@@ -122,22 +123,57 @@ def toy_batch(count: int = 4, seed: int = 1, size: tuple[int, int] = SIZE) -> Ba
     known = {
         "backgrounds": (labels + torch.arange(count) // 2) % CLASSES,
         "interventions": tuple(
-            ToyVersions(image.mean((1, 2), keepdim=True).expand_as(image).contiguous() + 0.1 * image) for image in images
+            ToyVersions(image.mean((1, 2), keepdim=True).expand_as(image).contiguous() + 0.1 * image, image, part)
+            for image, part in zip(images, toy_parts(count, size), strict=True)
         ),
+        "parts": toy_parts(count, size),
         "group_shares": torch.linspace(0.1, 0.4, count, dtype=torch.float64),
     }
     return Batch(tuple(f"image-{index}" for index in range(count)), images, labels, boxes, masks, cells=cells, **known)
 
 
+def toy_parts(count: int, size: tuple[int, int]) -> Tensor:
+    """Part of each pixel (count, H, W) uint8: five small rectangles, one part of two, and one or two background objects."""
+    parts = torch.zeros(count, *size, dtype=torch.uint8)
+    for value, (top, left) in {1: (1, 1), 2: (1, 7), 3: (4, 8), 4: (7, 1), 5: (7, 6), 6: (12, 3)}.items():
+        parts[:, top : top + 2, left : left + 2] = value
+    parts[:, 14:, 9:] = 100
+    parts[1::2, 10:12, 10:] = 101
+    return parts
+
+
 @dataclass(frozen=True)
 class ToyVersions:
-    """An image without its object: nearly one colour."""
+    """An image without its object, nearly one colour, and without its parts and background objects, which are black then."""
 
     background: Tensor
+    image: Tensor
+    parts: Tensor
     names = ("background",)
+    part_values: ClassVar[dict[str, tuple[int, ...]]] = {"a": (1,), "b": (2, 3), "c": (4,), "d": (5,), "e": (6,)}
+    variants = ((0, 0, 0, 0, 0), (0, 0, 1, 1, 1), (1, 1, 0, 0, 1), (1, 0, 0, 1, 0), (0, 1, 1, 0, 0))
 
     def __call__(self, name: str) -> Tensor:
         return {"background": self.background}[name]
+
+    @property
+    def object_values(self) -> list[int]:
+        return [value for value in self.parts.unique().tolist() if value >= 100]
+
+    @property
+    def object_numbers(self) -> list[int]:
+        return [value - 100 for value in self.object_values]
+
+    def with_parts(self, parts: Collection[str]) -> Tensor:
+        if "d" not in parts:  # all blue, which the toys predict as another class
+            return torch.tensor([0.0, 0.0, 1.0]).to(self.image)[:, None, None].expand_as(self.image).contiguous()
+        return self._without([value for name, values in self.part_values.items() if name not in parts for value in values])
+
+    def without_object(self, number: int) -> Tensor:
+        return self._without([100 + number])
+
+    def _without(self, values: list[int]) -> Tensor:
+        return torch.where(torch.isin(self.parts, torch.tensor(values, dtype=torch.uint8)), 0.0, self.image)
 
 
 class ToyData:
@@ -167,7 +203,9 @@ def reordered(batch: Batch, order: list[int]) -> Batch:
     masks = None if batch.masks is None else batch.masks[order]
     cells = None if batch.cells is None else batch.cells[order]
     chosen = batch.interventions and tuple(batch.interventions[index] for index in order)
-    known = {name: None if own is None else own[order] for name in ("backgrounds", "group_shares") for own in (getattr(batch, name),)}
+    known = {
+        name: None if own is None else own[order] for name in ("backgrounds", "group_shares", "parts") for own in (getattr(batch, name),)
+    }
     return Batch(
         tuple(batch.ids[index] for index in order),
         batch.images[order],

@@ -107,7 +107,7 @@ class MetricInputs:
         class_masks: (B, C, H, W) bool, mask of each class.
         cells: (B, n * n) int64, classes of the cells of mosaics, row by row.
         backgrounds: (B,) int64, class of the background, -1 if random.
-        interventions: B other versions of the images.
+        parts: (B, H, W) uint8, part of each pixel by the numbers of `interventions`, B other versions of the images.
         group_shares: (B,) float64, fraction of the training images with the image's label and background.
         ids: B names of the images, which random numbers depend on; default: their positions.
         seed: seed of metrics that draw random numbers.
@@ -148,6 +148,7 @@ class MetricInputs:
         cells: Tensor | None = None,
         backgrounds: Tensor | None = None,
         group_shares: Tensor | None = None,
+        parts: Tensor | None = None,
         interventions: tuple[Interventions, ...] | None = None,
     ) -> None:
         self.classifier, self.images, self.targets = classifier, images, targets
@@ -155,7 +156,7 @@ class MetricInputs:
         self.labels = torch.full_like(targets, -1) if labels is None else labels
         self.ids = tuple(map(str, range(len(images)))) if ids is None else tuple(ids)
         self.file_boxes, self.reference, self.cells = file_boxes, reference, cells
-        self.backgrounds, self.group_shares, self.interventions = backgrounds, group_shares, interventions
+        self.backgrounds, self.group_shares, self.parts, self.interventions = backgrounds, group_shares, parts, interventions
         self._saliency, self._logits, self._features = saliency, logits, features
         self._explainer, self._versions, self._others, self._shared = explainer, versions, others, shared
         self._cached: dict[Hashable, Any] = {}
