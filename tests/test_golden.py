@@ -56,7 +56,7 @@ NOT_ON_THE_DATA = {
 }  # the embedded images have no parts
 
 # A change of 1e-7 of an image moves the map of Opti-CAM by up to 0.2: the two largest cells of one of 16 images differ by 0.0004.
-# Processors differ in which is the larger, so this cell is 68.75 or 75.
+# Machines differ in which is the larger, so this cell is 68.75 or 75.
 ONE_IMAGE = {("explainers", "opticam", "pointing"): 100 / 16}
 
 

@@ -6,7 +6,7 @@ that reads the output of a linear layer or convolution is folded into its weight
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple, cast
@@ -213,10 +213,9 @@ def _passed(inputs: Tensor, compute: Compute) -> Tensor:
     return output
 
 
-def _padded(function: Rule, inputs: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-    output = function(inputs, *args, **kwargs)
-    pad, mode, value = (*args, *(kwargs.get(name) for name in ("pad", "mode", "value")[len(args) :]))
-    if mode in (None, "constant") and not value and min(pad) >= 0:
+def _padded(function: Rule, inputs: Tensor, pad: Sequence[int], mode: str = "constant", value: float | None = None) -> Tensor:
+    output = function(inputs, pad, mode, value)
+    if mode == "constant" and not value and min(pad) >= 0:
         vars(output)[_UNPADDED] = _Unpadded(inputs, partial(function, pad=pad))
     return output
 
