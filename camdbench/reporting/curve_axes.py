@@ -14,6 +14,8 @@ _SCORES = {
     "accuracy": "fraction of images with the class predicted",
 }
 _DROP = "drop of the class probability"
+_IMPORTANCE = "threshold of importance, share of the map"
+_OF_CHOICE = ("csdc", "checks", "distractibility", "valid", "half")  # terms of the choice of a threshold, stored beside `score`
 _AXES = {
     "insertion": ("fraction of pixels inserted", ""),
     "deletion": ("fraction of pixels deleted", ""),
@@ -34,6 +36,10 @@ _AXES = {
     "sensitivity_n": ("cells in a subset", "correlation of map and drop of the score"),
     "randomisation": ("layers with random weights", "similarity to the map of the trained model"),
     "pxap": ("threshold of the map", "pixels of the map above the threshold"),
+    "csdc": (_IMPORTANCE, "share of a sufficient set named (%)"),
+    "preservation_check": (_IMPORTANCE, "prediction kept (%)"),
+    "deletion_check": (_IMPORTANCE, "prediction changed (%)"),
+    "distractibility": (_IMPORTANCE, "irrelevant parts not named (%)"),
     "quantus:Selectivity": ("patches replaced, most relevant first", ""),
     "quantus:PixelFlipping": ("steps of replaced pixels, most relevant first", ""),
     "quantus:RegionPerturbation": ("regions replaced, most relevant first", _DROP),
@@ -63,6 +69,8 @@ def curve_axes(metric: str, curve: str, about: Mapping[str, Any]) -> CurveAxes |
     """
     name = parse_spec(metric).name if ".py:" not in metric else metric
     if curve in ("scores", "truth"):  # by class
+        return None
+    if curve in _OF_CHOICE and name in _AXES and _AXES[name][0] == _IMPORTANCE:
         return None
     if curve.startswith("iou "):
         return CurveAxes("threshold of the map", f"images with IoU ≥ {curve.removeprefix('iou ')} (%)")

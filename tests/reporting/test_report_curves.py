@@ -103,6 +103,8 @@ def test_every_curve_of_the_package_has_labels(tmp_path: Path):
     accuracy = {"switches": {"scored_output": "accuracy"}}
     assert curve_axes("road", "morf", accuracy) == ("fraction of pixels imputed", "fraction of images with the class predicted")
     assert curve_axes("net.py:mine", "curve", {}) == ("position", "value")
+    assert curve_axes("csdc", "score", {}) == ("threshold of importance, share of the map", "share of a sufficient set named (%)")
+    assert curve_axes("csdc(protocol=release)", "valid", {}) is None  # a term of the choice of the threshold
     assert curve_axes("morf(patch=1)", "curve", {"options": {"patch": 1}}) == (
         "fraction of pixels replaced, most relevant first",
         "class probability",
