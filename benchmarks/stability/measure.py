@@ -34,7 +34,6 @@ ATTENTION = ("attnlrp", "cplrp", "genericattention", "legrad", "rawattention", "
 _EXTREMAL = "areas=(0.1,), max_iter=50, step=4, sigma=9.0, blur_sigma=9.0"
 REDUCED = {  # explainers of many passes, with fewer
     "deepliftshap": "deepliftshap(baselines=3)",
-    "expectedgradcam": "expectedgradcam(samples=5)",
     "extremal": f"extremal({_EXTREMAL})",
     "gradientshap": "gradientshap(samples=10)",
     "integratedgradients": "integratedgradients(steps=10)",

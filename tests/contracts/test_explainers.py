@@ -85,9 +85,6 @@ ROWS = {
     "eigencam": Row(("eigencam", 'eigencam(sign="extreme", compat="pgc")'), sees_class=False, toys=("gap", "dense", "vit")),
     "eigengradcam": Row(("eigengradcam", "eigengradcam(centre=False, relu=False)"), toys=("gap", "dense", "vit")),
     "elementwise": Row(("elementwise",), toys=("gap", "dense", "vit")),
-    "expectedgradcam": Row(  # points move no gradient of a linear head
-        ("expectedgradcam(samples=3)", 'expectedgradcam(samples=2, baseline="mean", noise=0.0)'), draws=True, toys=("dense",)
-    ),
     "extremal": Row(
         (
             "extremal(areas=(0.1, 0.3), max_iter=12, step=2, sigma=2.0, blur_sigma=4.0)",

@@ -53,7 +53,6 @@ CHEAP = {  # two settings of every option that changes the number of passes
     ),
     "featureablation": (f"featureablation({GRID})",),
     "gradientshap": ("gradientshap(samples=2)", 'gradientshap(samples=5, baseline="mean")'),
-    "expectedgradcam": ("expectedgradcam(samples=3)", 'expectedgradcam(samples=2, baseline="black", noise=0.0)'),
     "integratedgradients": ("integratedgradients(steps=5)", "integratedgradients(steps=3)"),
     "iscam": ("iscam(samples=2)", "iscam(samples=3)"),
     "kernelshap": (f"kernelshap(samples=20, {GRID})", f"kernelshap(samples=31, {GRID})"),

@@ -33,7 +33,6 @@ EXACT = (
     "deepliftshap(baselines=2)",
     "dff",
     "eigencam",
-    "expectedgradcam(samples=2)",
     "extremal(areas=(0.2,), max_iter=4, step=2, sigma=2.0, blur_sigma=4.0)",
     "fullgrad",
     "gradcam",
