@@ -83,7 +83,7 @@ nitpick_ignore_regex = [
     # other libraries: linked where their inventories can be read
     (r"py:.*", r"(torch|numpy|np|pandas|pd|pathlib|collections|contextlib|matplotlib)\..*|Tensor|Path|Axes"),
     # type variables, and names of unions
-    (r"py:class", r"[A-Z]|Dtype|MapSource|MapsLike|Normalisation|Objective|Output|OwnFiles|Status|BatchMates|PreviewState"),
+    (r"py:class", r"[A-Z]|Dtype|MapSource|MapsLike|Methods|Normalisation|Objective|Output|OwnFiles|Status|BatchMates|PreviewState"),
     # written without their module, as that is imported for types alone
     (r"py:.*", r"Attention|Dataset|OfModel|Progress|Request|ResultError|UnwritableFile"),
     # parts that no user makes

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any, Literal
 
+Methods = str | Callable[..., Any] | Sequence[Any] | Mapping[str, Any]  # specs, functions or objects; a mapping has their names in rows
 Masking = Literal["pixels", "normalised"]  # masked to black, or after mean and std to the mean colour
 ScoredClass = Literal["target", "predicted"]  # the explained class, or the network's
 KnownClass = Literal["label", "target"]

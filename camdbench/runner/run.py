@@ -13,6 +13,7 @@ from camdbench.core.files import read_fields
 from camdbench.core.model_names import with_absolute_folders
 from camdbench.core.network_options import check_choice
 from camdbench.core.objective_names import parse_objective
+from camdbench.core.option_types import Methods
 from camdbench.core.own_modules import is_module
 from camdbench.core.progress import Progress, showing
 from camdbench.core.references import has_reference, relative_to
@@ -20,7 +21,7 @@ from camdbench.core.registry import load_plugin
 from camdbench.core.settings import fields_of, make_config, takes
 from camdbench.core.spec import Spec
 from camdbench.datasets.open_dataset import is_own_data, is_path, table_in
-from camdbench.runner.config import Request, RunConfig, Specs, check_config
+from camdbench.runner.config import Request, RunConfig, check_config
 from camdbench.runner.data_options import DATA_OPTIONS, with_data_options
 from camdbench.tables.load import load_rows
 from camdbench.tables.result_rows import Rows
@@ -34,8 +35,8 @@ OwnFiles = Literal["original", "copy"]  # which Python files of a configuration 
 
 @takes(RunConfig)
 def run(
-    explainers: Specs | None = None,
-    metrics: Specs | None = None,
+    explainers: Methods | None = None,
+    metrics: Methods | None = None,
     *,
     config: RunConfig | Mapping[str, Any] | str | Path | None = None,
     resources: Resources | None = None,

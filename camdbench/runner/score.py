@@ -8,6 +8,7 @@ from shlex import quote
 from typing import TYPE_CHECKING, Any, Literal
 
 from camdbench.core.errors import UsageError, unknown
+from camdbench.core.option_types import Methods
 from camdbench.core.progress import Progress
 from camdbench.core.settings import fields_of, takes
 from camdbench.runner.config import SCORE_OPTIONS, RunConfig, Specs
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 @takes(RunConfig, only=SCORE_OPTIONS, unset=True)
 def score(
     saliency: str | Path,
-    metrics: Specs | None = None,
+    metrics: Methods | None = None,
     *,
     explainer_name: str | None = None,
     normalisation: Literal["none", "range", "max", "sigmoid"] = "range",
@@ -62,7 +63,7 @@ def score(
 
 def scoring(
     saliency: str | Path,
-    metrics: Specs | None = None,
+    metrics: Methods | None = None,
     *,
     explainer_name: str | None = None,
     normalisation: Literal["none", "range", "max", "sigmoid"] = "range",
