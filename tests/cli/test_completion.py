@@ -42,7 +42,7 @@ def offered(*words: str, shell: str = "zsh") -> list[str]:
         (["run", "--dataset", "short"], ["shortcuts"]),
         (["run", "--models", "shortcuts-ce,resnet15"], ["shortcuts-ce,resnet152"]),
         (["layers", "timm"], ["timm/"]),
-        (["list", "metrics", "delet"], ["deletion"]),
+        (["list", "metrics", "delet"], ["deletion", "deletion_check"]),
         (["reproduce", "opticam-tablea14"], ["opticam-tablea14"]),
         (["completion", "f"], ["fish"]),
         (["run", "-e", "nosuch(op"], []),

@@ -73,7 +73,7 @@ def test_a_classifier_without_known_layer_can_be_asked_for_a_control() -> None:
     ],
     ids=lambda value: str(value)[:50] if isinstance(value, dict) else "",
 )
-def test_what_cannot_be_done_is_refused_with_the_mend(arguments: dict[str, object], message: str) -> None:
+def test_what_cannot_be_done_is_refused_with_the_fix(arguments: dict[str, object], message: str) -> None:
     given = {"model": toy_classifier(), "images": toy_batch().images, "explainers": "gradcam"} | arguments
     with pytest.raises(UsageError, match=message):
         explain(**given)

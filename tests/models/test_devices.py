@@ -21,6 +21,6 @@ def test_a_name_that_means_nothing_here_is_refused(name: str) -> None:
         pick_device(name)
 
 
-def test_a_device_that_is_not_there_is_refused_with_the_mend() -> None:
+def test_a_device_that_is_not_there_is_refused_with_the_fix() -> None:
     with pytest.raises(UsageError, match=r"this machine has \d+ cuda device\(s\); use --device auto or cpu"):
         pick_device(f"cuda:{torch.cuda.device_count()}")

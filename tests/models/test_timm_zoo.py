@@ -96,7 +96,7 @@ class TestWeights:
         assert load_classifier("timm/resnet10t@random", device="cpu").weights_hash() == first
 
     @pytest.mark.parametrize("name", ["timm/vit_base_patch16_224", "timm/vit_base_patch16_224@augreg_in1k"])
-    def test_that_are_missing_are_named_with_the_mends(self, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_that_are_missing_are_named_with_the_fixs(self, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
         with pytest.raises(UsageError, match=r"of timm/vit_base_patch16_224 are not on this machine: give --download, --weights FILE"):
             load_classifier(name)

@@ -84,7 +84,7 @@ class TestRefusing:
         [({"state_dict": {}, "args": Namespace(lr=1)}, "argparse.Namespace"), ({"w": np.ones(2)}, "numpy"), (nn.Linear(2, 2), "torch.nn")],
         ids=["arguments", "numpy", "network"],
     )
-    def test_what_would_need_code_is_named_with_the_mend(self, tmp_path: Path, content: object, code: str) -> None:
+    def test_what_would_need_code_is_named_with_the_fix(self, tmp_path: Path, content: object, code: str) -> None:
         torch.save(content, tmp_path / "w.pth")
         with pytest.raises(UsageError, match=rf"it needs code \({code}\S*\); save the network's state_dict\(\) alone$"):
             read_state(tmp_path / "w.pth")

@@ -35,7 +35,7 @@ def test_a_name_that_exists_passes(name: str) -> None:
         ("", "no model ''"),
     ],
 )
-def test_a_name_that_does_not_is_refused_with_the_mend(name: str, message: str) -> None:
+def test_a_name_that_does_not_is_refused_with_the_fix(name: str, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         check_model(name)
 

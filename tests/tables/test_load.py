@@ -156,7 +156,7 @@ def test_a_damaged_description_is_named(tmp_path: Path, text: str):
 
 @pytest.mark.parametrize("share", [0.0, 0.01, 0.5, 0.999])
 @pytest.mark.parametrize("kind", ["rows", "usage"])
-def test_a_truncated_part_is_named_with_the_mend(make_run, share: float, kind: str):
+def test_a_truncated_part_is_named_with_the_fix(make_run, share: float, kind: str):
     folder = make_run({"gradcam": {"ad": [1.0]}}, costs={"gradcam": [{"stage": "trace", "images": 4, **STAGE}]})
     (file,) = (folder / kind).rglob("*.parquet")
     data = file.read_bytes()

@@ -238,7 +238,7 @@ def test_images_that_a_seed_lacks_are_left_out(make_run):
     assert found["n"].tolist() == [11]
 
 
-def test_what_has_no_seeds_is_refused_with_the_mend(make_run):
+def test_what_has_no_seeds_is_refused_with_the_fix(make_run):
     alone = seeded(make_run, ["net", "other"])
     with pytest.raises(UsageError, match=r"no two models differ only in their training seed \(net, other\); train one recipe"):
         seed_spread(alone)
