@@ -19,7 +19,7 @@ _COMMON = {
     "baselines": "number of reference images",
     "cells": "cells along each side of a grid",
     "centre": "whether the matrix is centred, place by place",
-    "choice": "`completeness`: the table takes the threshold at which (CSDC + PC + DC) / 3 + D is highest; `none`: the mean over thresholds",
+    "choice": "`completeness`: the threshold with the highest (CSDC + PC + DC) / 3 + D; `none`: the mean over thresholds",
     "channels": "one value per pixel from those of colour channels: largest magnitude (`max`), `sum`, or sum of magnitudes (`abs`)",
     "compactness": "weight of the distance of pixels over that of colours, in SLIC",
     "compat": "whose implementation is followed",
