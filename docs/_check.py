@@ -69,7 +69,7 @@ def _missing(kind: str, name: str, html: str) -> Iterator[str]:
         yield "direction"
     if kind != "datasets" and "<math" not in html:
         yield "formula"
-    if kind in ("explainers", "metrics") and "_images/" not in html:
+    if kind in ("explainers", "metrics") and "_images/" not in html and "parts" not in facts.needs:  # no embedded image has parts
         yield "picture"
     if (kind, name) not in references() and (kind, name) not in NO_REFERENCE:
         yield "reference"

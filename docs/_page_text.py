@@ -26,6 +26,7 @@ OBJECTIVES = {
     "linear": "[objectives](../../objectives.md) that are linear in the logits",
     "logit": "the logit of the class, by definition",
 }
+NO_PARTS = "The images of the package have no parts, so this page has no picture: [FunnyBirds](../datasets/funnybirds.md) has them."
 DIRECTIONS = {True: "higher is better", False: "lower is better", None: "not stated: values are not ranked"}
 
 
@@ -143,7 +144,7 @@ def metric_page(entry: Entry[MetricFacts], extras: Extras) -> str:
     """Page of a metric."""
     facts, doc = entry.facts, read_docstring(entry.doc)
     page = _head("metrics", entry, doc, facts.formula, f"**{DIRECTIONS[facts.higher_is_better].capitalize()}.**")
-    page.section("Values", [extras.picture] if extras.picture else [])
+    page.section("Values", [extras.picture or NO_PARTS] if extras.picture or "parts" in facts.needs else [])
     page.section("Details", [doc.text] if doc.text else [])
     page.section(
         "Facts",

@@ -213,7 +213,7 @@ def _value(rows: pd.DataFrame) -> str:
 
 def metric_pictures(folder: Path, out: Path) -> dict[str, dict[str, str]]:
     """Curves and values of metrics of maps, on the two images."""
-    special = {"mosaic", "backgrounds", "second network"}
+    special = {"mosaic", "backgrounds", "second network", "parts"}
     known = [one for one in metrics if one.facts.scope == "map" and not special & set(one.facts.needs) and one.name not in CLAIMING]
     specs = {one.name: str(metrics.parse_one(SHORTER.get(one.name, one.name))) for one in known}
     light = [specs[one.name] for one in known if "explainer" not in one.facts.needs and ":" not in one.name]
@@ -295,7 +295,7 @@ def _mosaics(dataset: str) -> list[np.ndarray]:
 
 def network_pictures(folder: Path, out: Path) -> dict[str, dict[str, str]]:
     """Values of metrics of networks, for the five embedded ones."""
-    wanted = [one.name for one in metrics if one.facts.scope == "model"]
+    wanted = [one.name for one in metrics if one.facts.scope == "model" and "parts" not in one.facts.needs]
     options: dict[str, Any] = {"split": "balanced", "save_maps": "none", "target": "label"}
     _run(out, ["none"], wanted, models=",".join(NETWORKS), limit=64, **options)
     second = out.with_name(f"{out.name}-second")
