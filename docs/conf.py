@@ -21,7 +21,7 @@ from _generate import GUIDES, guides, write_pages  # noqa: E402
 from _pictures import draw_all  # noqa: E402
 
 project = "camdbench"
-author = "camdbench contributors"
+author = project_copyright = "camdbench contributors"
 release = __version__
 extensions = [
     "myst_parser",
