@@ -9,9 +9,13 @@ from __future__ import annotations
 import ast
 import hashlib
 import json
+import os
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from itertools import repeat
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -73,6 +77,10 @@ class _Group(NamedTuple):
     name: str
     draw: Callable[[Path, Path], dict[str, dict[str, str]]]
 
+    def drawn(self, folder: Path, run: Path) -> dict[str, dict[str, str]]:
+        """Facts of the pictures, which are drawn into a folder."""
+        return self.draw(folder, run)
+
 
 def draw_all(folder: Path) -> dict[str, Any]:
     """Draw what has changed and return the facts by `KIND/NAME`: `text`, Markdown of the picture, and `cost`."""
@@ -80,13 +88,14 @@ def draw_all(folder: Path) -> dict[str, Any]:
     kept = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
     numbers = _hash_of(*NUMBERS)
     key = numbers + _hash_of(HERE / "_pictures.py", HERE / "_drawing.py")
-    for group in GROUPS:
-        known = kept.get(group.name, {})
-        if known.get("key") != key:
-            facts = group.draw(folder, folder / "runs" / f"{group.name}-{numbers}")
-            known = kept[group.name] = {"key": key, "facts": facts}
+    stale = [group for group in GROUPS if kept.get(group.name, {}).get("key") != key]
+    runs = [folder / "runs" / f"{group.name}-{numbers}" for group in stale]
+    with ProcessPoolExecutor(max_workers=os.cpu_count(), mp_context=get_context("spawn")) as pool:  # starts nothing if nothing is stale
+        for group, facts in zip(stale, pool.map(_Group.drawn, stale, repeat(folder), runs), strict=True):
+            kept[group.name] = {"key": key, "facts": facts}
             file.write_text(json.dumps(kept, indent=1), encoding="utf-8")
-        found |= known["facts"]
+    for group in GROUPS:
+        found |= kept[group.name]["facts"]
     return found
 
 
