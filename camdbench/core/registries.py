@@ -37,6 +37,11 @@ def protocol_of(metric_spec: Spec) -> Protocol:
     return metrics.get(metric_spec.name).protocol(metric_spec)
 
 
+def scores_objective(metric_spec: Spec) -> bool:
+    """Whether a metric scores what the maps explain, by its protocol or by an option."""
+    return protocol_of(metric_spec).scored_output == "objective"
+
+
 def has_model_scope(metric_spec: Spec) -> bool:
     """Whether a metric is a property of the model alone."""
     return metrics.get(metric_spec.name).facts.scope == "model"

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 
 from camdbench.core.errors import UsageError
 from camdbench.core.objective_names import explained_by, is_objective_name, parse_objective
-from camdbench.core.registries import ANNOTATIONS, NO_EXPLAINER, datasets, explainers, has_model_scope, metrics, needs_of
+from camdbench.core.registries import ANNOTATIONS, NO_EXPLAINER, datasets, explainers, has_model_scope, metrics, needs_of, scores_objective
 from camdbench.core.spec import Spec, parse_spec
 
 
@@ -84,8 +84,8 @@ def check_not_read(objective: str, scores: Sequence[Spec], *, known: bool) -> No
     """Refuse metrics that read a function that made saved maps, if it is not at hand.
 
     Raises:
-        UsageError: a metric has `scored_output=objective`.
+        UsageError: a metric scores the objective.
     """
     for spec in scores:
-        if not (known or is_objective_name(objective)) and spec.arguments.get("scored_output") == "objective":
+        if not (known or is_objective_name(objective)) and scores_objective(spec):
             raise UsageError(f"metric {spec}: reads the objective of the maps, the function {objective}; give it as objective=")

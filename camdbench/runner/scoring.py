@@ -14,7 +14,7 @@ from torch import Tensor
 from camdbench.core.errors import CamdbenchError, NotApplicable, ResultError, text_of
 from camdbench.core.foreign_code import describe
 from camdbench.core.option_types import SaveMaps
-from camdbench.core.registries import NO_EXPLAINER, has_model_scope, reference_of
+from camdbench.core.registries import NO_EXPLAINER, has_model_scope, reference_of, scores_objective
 from camdbench.core.registries import metrics as metric_registry
 from camdbench.core.row import SCORED, Status
 from camdbench.core.spec import Spec
@@ -76,11 +76,14 @@ def score_batch(
     trace = Trace(classifier, batch, target=target, seed=seed, objective=objective)
     explaining = [spec for spec in explainers if spec != NO_EXPLAINER and not isinstance(source(spec), JointMaps)]
     shared_work, has_predictions = SharedWork(trace, explaining, others), False
+    of_run: dict[str, Any] = {"shared": shared_work.part}
+    if not objective.is_logit and any(scores_objective(spec) or not metric_registry.is_built_in(spec.name) for spec in metrics):
+        of_run["explained"] = trace.explained  # else no altered image is scored by it
     for spec in explainers:
         wanted, maps, inputs, usage = metrics_for(spec, metrics), None, None, dict[str, Usage]()
         failure: tuple[Status, str] = "ok", ""
         if spec == NO_EXPLAINER:
-            inputs = _inputs(trace, shared=shared_work.part)
+            inputs = _inputs(trace, **of_run)
         else:
             read_meter, map_source = _meter(trace), source(spec)
             try:
@@ -92,7 +95,7 @@ def score_batch(
             else:
                 given = isinstance(map_source, JointMaps)  # no usage is known of them, not one of 0
                 usage |= {} if given else read_meter()
-                inputs = _inputs_of_maps(trace, spec, maps, shared_work, given=given)
+                inputs = _inputs(trace, **of_run, **_of_maps(trace, spec, maps, shared_work, given=given))
         if inputs is None:
             scores = {str(metric): MetricScores.failed(len(batch), *failure) for metric in wanted}
         else:
@@ -162,17 +165,18 @@ def _scores(trace: Trace, inputs: MetricInputs, maps: Saliency | None, metrics: 
     return scores
 
 
-def _inputs_of_maps(trace: Trace, explainer: Spec, maps: Saliency, shared_work: SharedWork, *, given: bool) -> MetricInputs:
+def _of_maps(trace: Trace, explainer: Spec, maps: Saliency, shared_work: SharedWork, *, given: bool) -> dict[str, Any]:
+    """What metrics read of the maps of an explainer, and how they explain again."""
     others = shared_work.others_of(explainer)
     if given:
         again: dict[str, Any] = {"explainer": _no_explainer, "versions": _no_explainer, "others": others and _no_explainer}
     else:
         again = {"explainer": _explain_again(trace, explainer), "versions": shared_work.versions_of(explainer), "others": others}
         again["reference"] = reference_of(explainer)
-    return _inputs(trace, saliency=maps.maps, raw=maps.raw, shared=shared_work.part, **again)
+    return {"saliency": maps.maps, "raw": maps.raw, **again}
 
 
-def _inputs(trace: Trace, **of_maps: Any) -> MetricInputs:
+def _inputs(trace: Trace, **more: Any) -> MetricInputs:
     return MetricInputs(
         trace.classifier,
         trace.images,
@@ -192,8 +196,7 @@ def _inputs(trace: Trace, **of_maps: Any) -> MetricInputs:
         ids=trace.batch.ids,
         seed=trace.seed,
         features=trace,
-        explained=None if trace.objective.is_logit else trace.explained,
-        **of_maps,
+        **more,
     )
 
 

@@ -160,9 +160,31 @@ def test_objectives_of_given_maps_that_cannot_work_are_refused(tmp_path: Path):
     run(tmp_path / "a", objective={"mine": _contrast}, save_maps="raw")
     with pytest.raises(UsageError, match=r"reads the objective of the maps, the function mine; give it as objective="):
         camdbench.score(tmp_path / "a", "road(scored_output=objective)", out=tmp_path / "b", **given)
+    with pytest.raises(UsageError, match=r"metric completeness: reads the objective of the maps, the function mine"):
+        camdbench.score(tmp_path / "a", "completeness", out=tmp_path / "b", **given)
     for other in ("log_odds", {"mine": lambda z: z[0] - z[2]}):
         with pytest.raises(UsageError, match=r"--objective = .*fixed by the run whose maps are scored"):
             camdbench.score(tmp_path / "a", "ad", objective=other, out=tmp_path / "b", **given)
+
+
+@pytest.mark.parametrize(
+    ("metrics", "reads"), [("insertion(step=9)", False), ("insertion(step=9,scored_output=objective)", True), ("completeness", True)]
+)
+def test_a_function_scores_altered_images_only_if_a_metric_reads_it(tmp_path: Path, metrics: str, reads: bool):
+    calls = [0, 0]
+
+    def counted(place: int) -> Any:
+        def mine(z: Tensor) -> Tensor:
+            calls[place] += 1
+            return z[0] - z[1]
+
+        return {"mine": mine}
+
+    given: dict[str, Any] = {"models": {"toy": toy_classifier()}, "dataset": data(), "limit": 2}
+    explainer = "integratedgradients(steps=3)"
+    camdbench.run(explainer, "ad", objective=counted(0), out=tmp_path / "a", **given)
+    camdbench.run(explainer, metrics, objective=counted(1), out=tmp_path / "b", **given)
+    assert (calls[1] > calls[0]) is reads
 
 
 def older(out: Path) -> None:
