@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from itertools import combinations
 from typing import Literal, NamedTuple
 
 import torch
@@ -266,11 +265,10 @@ def _predicted(inputs: MetricInputs, rules: _Rules, removed: Callable[[Tensor], 
     """Whether the prediction without some parts is the same, or another one, at each threshold (B, T)."""
     gone = removed(_important(inputs, rules))
     names = part_names(inputs)
-    bits = 2 ** torch.arange(len(names))
-    sets = [gone for size in range(len(names) + 1) for gone in combinations(range(len(names)), size)]
-    places = torch.tensor([sum(2**part for part in own) for own in sets]).argsort()  # of the sets by their bits
-    kept = torch.stack([logits_without(inputs, [names[part] for part in own]).argmax(1).cpu() for own in sets], 1)
-    found = (kept == inputs.predictions.cpu()[:, None])[:, places].gather(1, (gone * bits).sum(2))
+    sets = [[name for part, name in enumerate(names) if number >> part & 1] for number in range(2 ** len(names))]  # by their bits
+    kept = torch.stack([logits_without(inputs, own).argmax(1).cpu() for own in sets], 1)
+    numbers = (gone * 2 ** torch.arange(len(names))).sum(2)
+    found = (kept == inputs.predictions.cpu()[:, None]).gather(1, numbers)
     explained = (inputs.predictions == inputs.targets).cpu() | (not rules.only_right)
     return torch.where(explained[:, None], (found if same else ~found).double(), torch.nan)
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from camdbench.core.spec import parse_spec
+from camdbench.tables.threshold_choice import CURVES
 
 _SCORES = {
     "probability": "class probability",
@@ -15,7 +16,6 @@ _SCORES = {
 }
 _DROP = "drop of the class probability"
 _IMPORTANCE = "threshold of importance, share of the map"
-_OF_CHOICE = ("csdc", "checks", "distractibility", "valid", "half")  # terms of the choice of a threshold, stored beside `score`
 _AXES = {
     "insertion": ("fraction of pixels inserted", ""),
     "deletion": ("fraction of pixels deleted", ""),
@@ -70,7 +70,7 @@ def curve_axes(metric: str, curve: str, about: Mapping[str, Any]) -> CurveAxes |
     name = parse_spec(metric).name if ".py:" not in metric else metric
     if curve in ("scores", "truth"):  # by class
         return None
-    if curve in _OF_CHOICE and name in _AXES and _AXES[name][0] == _IMPORTANCE:
+    if curve in CURVES[1:] and name in _AXES and _AXES[name][0] == _IMPORTANCE:  # terms of the choice of a threshold
         return None
     if curve.startswith("iou "):
         return CurveAxes("threshold of the map", f"images with IoU ≥ {curve.removeprefix('iou ')} (%)")
