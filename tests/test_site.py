@@ -36,7 +36,7 @@ DOCS = ROOT / "docs"
 
 
 def module_of(name: str) -> ModuleType:
-    """A module of the folder docs, which is no package."""
+    """A module of the folder `docs`, which has no `__init__.py`."""
     if str(DOCS) not in sys.path:
         sys.path.append(str(DOCS))  # pages import their neighbours
     spec = importlib.util.spec_from_file_location(name, DOCS / f"{name}.py")
