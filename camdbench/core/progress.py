@@ -7,14 +7,21 @@ import sys
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
+
+from camdbench.core.errors import UsageError
 
 
+@runtime_checkable
 class Progress(Protocol):
-    """Callbacks of a run; a job is one explainer on one chunk of images."""
+    """Callbacks of a run; a job is one explainer on one chunk of images, a unit all explainers on one chunk."""
 
     def start(self, root: Path, total: int, done: int) -> None:
         """Called before the first unit with the run directory, the number of jobs and the number of finished jobs."""
+        ...
+
+    def working(self, jobs: float, what: str) -> None:
+        """Called during a unit, after each explainer of a batch, with how many jobs of the unit are finished and a description."""
         ...
 
     def advance(self, jobs: int, what: str) -> None:
@@ -26,6 +33,9 @@ class NullProgress:
     """Ignores all progress updates."""
 
     def start(self, root: Path, total: int, done: int) -> None:
+        """Do nothing."""
+
+    def working(self, jobs: float, what: str) -> None:
         """Do nothing."""
 
     def advance(self, jobs: int, what: str) -> None:
@@ -42,6 +52,10 @@ class LogProgress:
         """Log the run directory and the number of jobs."""
         _LOGGER.info("%s: %d jobs, %d already done", root, total, done)
 
+    def working(self, jobs: float, what: str) -> None:
+        """Log them at level DEBUG."""
+        _LOGGER.debug("%.1f jobs of this unit done: %s", jobs, what)
+
     def advance(self, jobs: int, what: str) -> None:
         """Log finished jobs."""
         _LOGGER.info("%d jobs done: %s", jobs, what)
@@ -54,10 +68,15 @@ def showing(progress: Progress | bool | None = None) -> Generator[Progress]:
     Args:
         progress: callbacks; True for a bar, or lines where there is no terminal; False for nothing; None for a bar in a notebook or
             on a terminal, else the logger.
+
+    Raises:
+        UsageError: the callbacks lack a method.
     """
     if progress is None and not in_notebook() and (sys.stderr is None or not sys.stderr.isatty()):
         progress = LogProgress()
     if progress is not None and not isinstance(progress, bool):
+        if not isinstance(progress, Progress):  # a caller's, with any type
+            raise UsageError(f"progress = {progress!r}: give True, False or an object with the methods start, working and advance")
         yield progress
     elif progress is False:
         yield NullProgress()

@@ -16,6 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from camdbench.core.signs import visible
 
 _SECONDS_BETWEEN_LINES = 10.0
+_SECONDS_BETWEEN_UPDATES = 0.2  # of a notebook's output
 
 
 class LiveBar:
@@ -62,12 +63,19 @@ class Bar(LiveBar):
         self.progress.update(self.task, total=total, completed=done, description=visible(str(root)))
         self._line(f"{root}: {total} jobs, {done} already done")
 
+    def working(self, jobs: float, what: str) -> None:
+        """Show the finished jobs of a unit that is not finished."""
+        self._show(self._done + jobs, what)
+
     def advance(self, jobs: int, what: str) -> None:
         """Add finished jobs."""
         self._done += jobs
-        self.progress.update(self.task, completed=self._done, description=visible(what))
-        if monotonic() - self._last_line >= _SECONDS_BETWEEN_LINES or self._done == self._total:
-            self._line(f"{self._done}/{self._total} jobs: {what}")
+        self._show(self._done, what, always=self._done == self._total)
+
+    def _show(self, done: float, what: str, *, always: bool = False) -> None:
+        self.progress.update(self.task, completed=done, description=visible(what))
+        if always or monotonic() - self._last_line >= _SECONDS_BETWEEN_LINES:
+            self._line(f"{int(done)}/{self._total} jobs: {what}")
 
     def _line(self, text: str) -> None:
         if not self.quiet and not self.live:
@@ -83,18 +91,25 @@ class NotebookBar:
 
         self._html: Any = HTML
         self._total = self._done = 0
+        self._last_update = monotonic()
         self._output: Any = display(HTML(""), display_id=True)
 
     def start(self, root: Path, total: int, done: int) -> None:
         """Show the run directory and the number of jobs."""
         self._total, self._done = total, done
-        self._show(str(root))
+        self._show(done, str(root))
+
+    def working(self, jobs: float, what: str) -> None:
+        """Show the finished jobs of a unit that is not finished."""
+        if monotonic() - self._last_update >= _SECONDS_BETWEEN_UPDATES:
+            self._show(self._done + jobs, what)
 
     def advance(self, jobs: int, what: str) -> None:
         """Add finished jobs."""
         self._done += jobs
-        self._show(what)
+        self._show(self._done, what)
 
-    def _show(self, text: str) -> None:
-        bar = f'<progress value="{self._done}" max="{max(self._total, 1)}"></progress>'
-        self._output.update(self._html(f"{bar} {self._done}/{self._total} jobs: {html.escape(visible(text))}"))
+    def _show(self, done: float, text: str) -> None:
+        bar = f'<progress value="{round(done, 2)}" max="{max(self._total, 1)}"></progress>'
+        self._output.update(self._html(f"{bar} {int(done)}/{self._total} jobs: {html.escape(visible(text))}"))
+        self._last_update = monotonic()

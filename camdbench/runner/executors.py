@@ -7,13 +7,13 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from camdbench.runner.prepare import Run, Unit
-from camdbench.runner.worker import SampleLoader, UnitSummary, Worker
+from camdbench.runner.worker import SampleLoader, UnitSummary, Worker, Working, ignore
 
 if TYPE_CHECKING:
     from camdbench.runner.config import Request
     from camdbench.runner.resources import Resources
 
-Executor = Callable[[Run, Sequence[Unit]], Generator[UnitSummary]]
+Executor = Callable[[Run, Sequence[Unit], Working], Generator[UnitSummary]]
 
 
 @contextmanager
@@ -29,15 +29,15 @@ def executing(request: Request, resources: Resources | None = None) -> Generator
     from camdbench.runner.ray_workers import on_cluster
 
     with on_cluster(request, resources) as compute:
-        yield compute
+        yield lambda run, units, _: compute(run, units)  # workers report whole units
 
 
-def local(run: Run, units: Sequence[Unit]) -> Generator[UnitSummary]:
-    """One unit after the other, in this process."""
+def local(run: Run, units: Sequence[Unit], working: Working = ignore) -> Generator[UnitSummary]:
+    """One unit after the other, in this process; `working` is called during each."""
     worker = Worker(run.resources, run.directory)
     loader = SampleLoader(run.resources.images, units, run.resources.workers)
     try:
         for unit in units:
-            yield worker.run(unit, loader)
+            yield worker.run(unit, loader, working)
     finally:
         loader.close()

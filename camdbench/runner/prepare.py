@@ -51,6 +51,9 @@ class Unit:
     stop: int
     explainers: tuple[Spec, ...]
 
+    def __str__(self) -> str:
+        return f"{self.model}, images {self.start}-{self.stop - 1}"
+
 
 @dataclass(frozen=True)
 class Run:

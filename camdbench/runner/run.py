@@ -135,11 +135,11 @@ def complete(
             if units:
                 with directory.session(**session_facts(prepared)) as session:
                     workers = dict[str, dict[str, Any]]()
-                    for done in stack.enter_context(closing(execute(prepared, units))):
+                    for done in stack.enter_context(closing(execute(prepared, units, shown.working))):
                         count = len(done.unit.explainers)
                         facts = done.facts(workers)
                         session.add(count - done.skipped, asdict(done.passes), done.boxes_dropped, **facts)
-                        shown.advance(count, f"{done.unit.model}, images {done.unit.start}-{done.unit.stop - 1}")
+                        shown.advance(count, str(done.unit))
         explainers = tuple(map(str, request.jobs))
         if shard.is_whole:
             finish(prepared)

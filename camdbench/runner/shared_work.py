@@ -6,6 +6,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar, cast
 
+from camdbench.core.registries import passes_of
 from camdbench.core.spec import Spec
 from camdbench.explainers.common.saliency import RawMaps, Saliency, saliency
 from camdbench.explainers.common.trace import Trace
@@ -18,6 +19,7 @@ from camdbench.runner.reference_images import ReferenceImages
 
 T = TypeVar("T")
 KEPT_MAP_BYTES = 2**30  # raw maps of altered images that wait for their explainers; explainers beyond that make theirs in their turn
+MANY_PASSES = 100  # of an explainer for one image, of which a shared trace saves at most two; it makes its maps in its turn
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,7 @@ class SharedWork:
                 self._charge(kept)
                 yield from (maps.finish() for _, maps in kept.maps)
                 return
-            waiting = {other: _Kept() for other in self._left if other != spec and (key, other) not in self._kept}
+            waiting = {other: _Kept() for other in self._sharing(spec) if (key, other) not in self._kept}
             yield from (maps.finish() for _, maps in self._explain(spec, map(self._version, versions()), waiting, count))
             self._kept |= {(key, other): kept for other, kept in waiting.items()}
 
@@ -95,7 +97,7 @@ class SharedWork:
                 return other, count, purpose
 
             if key(spec) not in known:
-                waiting = {other: _Kept() for other in self._left if other != spec and key(other) not in known}
+                waiting = {other: _Kept() for other in self._sharing(spec) if key(other) not in known}
                 found = list(self._explain(spec, self._references(count, purpose, change), waiting))
                 known.update({key(other): kept for other, kept in waiting.items()})
                 known[key(spec)] = _Kept(maps=found)  # charged while they were made
@@ -124,6 +126,10 @@ class SharedWork:
         """Forget the maps of an explainer that is scored, or that failed."""
         self._left = [other for other in self._left if other != spec]
         self._kept = {(key, other): kept for (key, other), kept in self._kept.items() if other != spec}
+
+    def _sharing(self, spec: Spec) -> list[Spec]:
+        """Explainers that use the traces of another one, whose maps they will need."""
+        return [other for other in self._left if other != spec and passes_of(other).total < MANY_PASSES]
 
     def _now(self) -> Usage:
         """Usage so far, without what is shared."""

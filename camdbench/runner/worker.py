@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
@@ -30,6 +30,13 @@ from camdbench.runner.view_maps import pack_views
 
 if TYPE_CHECKING:
     from camdbench.runner.prepare import Unit
+
+
+Working = Callable[[float, str], None]  # told how many jobs of a unit are finished, and which was the last
+
+
+def ignore(_jobs: float, _what: str) -> None:
+    """Tell nobody."""
 
 
 @dataclass(frozen=True)
@@ -100,12 +107,13 @@ class Worker:
         known = {spec: protocol_of(spec) for spec in self.request.metrics}
         self._protocols = {str(spec): (protocol.name, protocol.digest(spec.name)) for spec, protocol in known.items()}
 
-    def run(self, unit: Unit, loader: SampleLoader | None = None) -> UnitSummary:
+    def run(self, unit: Unit, loader: SampleLoader | None = None, working: Working = ignore) -> UnitSummary:
         """Explain and score the images of a unit.
 
         Args:
             unit: the unit; partial results of an interrupted session are reused.
             loader: source of its images; default: a loader of this unit.
+            working: called after each explainer of a batch.
 
         Raises:
             UsageError: the target rule cannot be met.
@@ -123,9 +131,12 @@ class Worker:
                 readable = {item.id for item in items if not isinstance(item, UnreadableImage)}
                 results = [spool.take(result) for result in results if readable.issuperset(result.ids)]
             images, finished = _Readable(items), {(result.explainer, image) for result in results for image in result.ids}
+            made = len(finished)  # maps, of which a job has one for each image
             for result in self._compute(classifier, images, unit.explainers, finished):
                 partial.add(result)
                 results.append(spool.take(result))
+                made += len(result.ids)
+                working(made / (unit.stop - unit.start), f"{unit}, {result.explainer}")
             if self.directory is not None:
                 self._write(self.directory, name, unit, results, spool, images.damaged, classifier.device)
             partial.clear()

@@ -5,10 +5,13 @@ from __future__ import annotations
 import io
 import sys
 from pathlib import Path
+from time import monotonic
 from types import ModuleType, SimpleNamespace
 
 import pytest
 
+from camdbench.core import progress_bar
+from camdbench.core.errors import UsageError
 from camdbench.core.progress import LogProgress, NullProgress, in_notebook, showing
 from camdbench.core.progress_bar import Bar, NotebookBar
 
@@ -34,13 +37,17 @@ def notebook(monkeypatch: pytest.MonkeyPatch) -> Output:
     return output
 
 
-def test_a_notebook_has_one_line_that_is_updated(notebook: Output) -> None:
+def test_a_notebook_has_one_line_that_is_updated(notebook: Output, monkeypatch: pytest.MonkeyPatch) -> None:
     with showing() as bar:
         assert isinstance(bar, NotebookBar)
         bar.start(Path("runs/<b>"), 4, 1)
+        bar.working(1 / 3, "too soon after the start")
+        monkeypatch.setattr(progress_bar, "monotonic", lambda: monotonic() + 1)
+        bar.working(4 / 3, "net, images 0-31, rise")
         bar.advance(3, "net, images 0-31")
     assert notebook.shown == [
         '<progress value="1" max="4"></progress> 1/4 jobs: runs/&lt;b&gt;',
+        '<progress value="2.33" max="4"></progress> 2/4 jobs: net, images 0-31, rise',
         '<progress value="4" max="4"></progress> 4/4 jobs: net, images 0-31',
     ]
 
@@ -67,3 +74,8 @@ def test_callbacks_of_the_caller_are_used_as_they_are() -> None:
     given = NullProgress()
     with showing(given) as bar:
         assert bar is given
+
+
+def test_callbacks_without_a_method_are_refused() -> None:
+    with pytest.raises(UsageError, match="with the methods start, working and advance"), showing(print):  # type: ignore[arg-type]
+        pass

@@ -30,9 +30,20 @@ def test_lines_are_ten_seconds_apart_and_the_last_job_has_one(clock: list[float]
         clock[0] = 9.9
         bar.advance(1, "rise")
         clock[0] = 10.0
-        bar.advance(0, "lime")
+        bar.working(0.9, "lime")
+        bar.working(0.95, "sobol")
         bar.advance(1, "done")
     assert capsys.readouterr().err.splitlines() == ["runs/x: 4 jobs, 1 already done", "3/4 jobs: lime", "4/4 jobs: done"]
+
+
+def test_jobs_of_an_unfinished_unit_are_not_counted_twice(clock: list[float], capsys: Captured) -> None:
+    with Bar(quiet=False) as bar:
+        bar.start(Path("runs/x"), 4, 0)
+        bar.working(1.5, "gradcam")
+        bar.advance(2, "images 0-31")
+        assert bar.progress.tasks[0].completed == 2
+        bar.working(0.5, "gradcam")
+        assert bar.progress.tasks[0].completed == 2.5
 
 
 def test_quiet_prints_nothing(clock: list[float], capsys: Captured) -> None:

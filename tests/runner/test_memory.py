@@ -31,6 +31,9 @@ class Watch:
     def start(self, root: Path, total: int, done: int) -> None:
         """Do nothing."""
 
+    def working(self, jobs: float, what: str) -> None:
+        """Do nothing."""
+
     def advance(self, jobs: int, what: str) -> None:
         """Count."""
         self.found.append(live_tensors())

@@ -115,6 +115,9 @@ class Seen:
     def start(self, root: Path, total: int, done: int) -> None:
         self.started = total, done
 
+    def working(self, jobs: float, what: str) -> None:
+        """Do nothing."""
+
     def advance(self, jobs: int, what: str) -> None:
         self.done += jobs
 

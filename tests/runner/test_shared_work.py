@@ -18,7 +18,9 @@ from torch import Tensor
 import camdbench
 from camdbench.core.errors import NotApplicable
 from camdbench.core.registries import explainers, metrics
+from camdbench.core.spec import Spec
 from camdbench.datasets.in_memory import InMemoryDataset
+from camdbench.explainers.common.saliency import Saliency
 from camdbench.explainers.common.trace import Trace
 from camdbench.explainers.common.usage import Usage
 from camdbench.models.pass_counts import PassCounts
@@ -130,6 +132,35 @@ class TestBudget:
         found, seen, _ = scored(CAMS, self.WANTED)
         assert seen == images
         assert {name: values(own) for name, own in found.items()} == expected
+
+
+class TestManyPasses:
+    WANTED = "max_sensitivity(samples=3),random_logit"
+    NAMES = ("gradcam", "rise(masks=98)", "rise(masks=99)", "hirescam")  # the third needs 100 passes of an image
+
+    def test_an_explainer_of_many_passes_makes_its_maps_in_its_turn(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        order, saliency = list[str](), shared_work.saliency
+
+        def watched(trace: Trace, spec: Spec, **more: Any) -> Saliency:
+            order.append(str(spec))
+            return saliency(trace, spec, **more)
+
+        monkeypatch.setattr(shared_work, "saliency", watched)
+        found, _, _ = scored(self.NAMES, self.WANTED)
+        assert order[: 3 * 3] == 3 * ["gradcam", "rise(masks=98)", "hirescam"]
+        assert set(order[4 * 3 :]) == {"rise(masks=99)"}
+        for name in self.NAMES:
+            own, _, _ = scored([name], self.WANTED)
+            both = found[str(explainers.parse_one(name))], next(iter(own.values()))
+            assert values(both[0]) == values(both[1])
+            assert both[0][0].usage["metrics"].passes == both[1][0].usage["metrics"].passes
+
+    def test_explainers_before_it_are_finished_without_it(self) -> None:
+        classifier, jobs = toy_classifier(), [explainers.parse_one(name) for name in ("gradcam", "rise(masks=99)")]
+        with torch.inference_mode(mode=False), classifier.frozen():
+            results = score_batch(classifier, toy_batch(IMAGES), jobs, metrics.parse(self.WANTED), target="label", seed=0)
+            assert next(results).explainer == "gradcam"
+        assert classifier.passes.forward == (1 + 3) * IMAGES
 
 
 def twice(trace: Trace) -> Tensor:
