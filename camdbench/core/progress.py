@@ -75,7 +75,7 @@ def showing(progress: Progress | bool | None = None) -> Generator[Progress]:
     if progress is None and not in_notebook() and (sys.stderr is None or not sys.stderr.isatty()):
         progress = LogProgress()
     if progress is not None and not isinstance(progress, bool):
-        if not isinstance(progress, Progress):  # a caller's, with any type
+        if not isinstance(progress, Progress):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise UsageError(f"progress = {progress!r}: give True, False or an object with the methods start, working and advance")
         yield progress
     elif progress is False:

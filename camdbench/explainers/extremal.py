@@ -175,7 +175,7 @@ def _enlarged(grids: Tensor, size: tuple[int, int], search: _Search) -> tuple[Te
 def _reward(trace: Trace, blurred: Tensor, masks: Tensor, rows: Tensor, search: _Search, *, mirrored: bool) -> Tensor:
     """The reward (N,) of each mask (N, H, W)."""
     shown = {"preserve": [masks], "delete": [1 - masks], "dual": [masks, 1 - masks]}[search.variant]
-    images = torch.cat([blur_by_mask(blurred, mask) for mask in shown])
+    images = torch.cat([blur_by_mask(blurred, mask, flat_top=search.torchray) for mask in shown])
     logits = trace.score(images.flip(3) if mirrored else images)
     rows = rows.repeat(len(shown))
     values = trace.explained(logits, rows)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Any, cast
 
 import torch
@@ -12,6 +13,7 @@ from torch.utils.checkpoint import checkpoint
 
 _SHARPNESS = 20  # inverse temperature of the smooth maximum
 _NEGLIGIBLE = 1e-3  # kernel values below are cut off
+_COLUMNS = 256  # cells of a block of nodes
 _EQUAL = 1e-6  # difference of sorted neighbours within rounding
 
 
@@ -49,15 +51,21 @@ def pyramid(images: Tensor, sigma: float, levels: int = 8, *, zero_padding: bool
     return torch.stack([blur(images, sigma * (1 - level / (levels - 1)), zero_padding=zero_padding) for level in range(levels)], 1)
 
 
-def blur_by_mask(blurred: Tensor, masks: Tensor) -> Tensor:
-    """Interpolate between the levels of a pyramid (N, L, C, H, W) per pixel by masks (N, H, W): (N, C, H, W).
+def blur_by_mask(blurred: Tensor, masks: Tensor, *, flat_top: bool = False) -> Tensor:
+    """Interpolate between the levels of a pyramid (N, L, C, H, W) per pixel by masks (N, H, W) in [0, 1]: (N, C, H, W).
 
-    Mask value 0 is the first level, 1 the last.
+    Mask value 0 is the first level, 1 the last. At a level, the derivative by the mask is the one towards the next level, at 1
+    the one from the level below, or 0 with `flat_top`, as in TorchRay.
     """
-    levels = torch.arange(blurred.shape[1], device=masks.device, dtype=masks.dtype)
-    places = masks[:, None] * (len(levels) - 1)
-    weights = (1 - (places - levels[:, None, None]).abs()).clamp_min(0)  # (N, L, H, W)
-    return torch.einsum("nlhw,nlchw->nchw", weights, blurred)
+    places = masks * (blurred.shape[1] - 1)
+    lower = places.detach().floor().long().clamp(max=blurred.shape[1] - (1 if flat_top else 2))
+    below, above = (_level(blurred, level.clamp(max=blurred.shape[1] - 1)) for level in (lower, lower + 1))
+    return below + (places - lower)[:, None] * (above - below)
+
+
+def _level(blurred: Tensor, levels: Tensor) -> Tensor:
+    """Pixels (N, C, H, W) of the levels (N, H, W) of a pyramid (N, L, C, H, W)."""
+    return blurred.gather(1, levels[:, None, None].expand(-1, -1, *blurred.shape[2:3], -1, -1)).squeeze(1)
 
 
 def enlarge(grids: Tensor, size: tuple[int, int], step: int, sigma: float) -> Tensor:
@@ -75,8 +83,9 @@ def enlarge(grids: Tensor, size: tuple[int, int], step: int, sigma: float) -> Te
     kernel = torch.exp(-2 * (distance / sigma - 0.5).clamp_min(0).square())
     padded = F.pad(grids[:, None], (radius,) * 4, mode="replicate")
     nodes = F.unfold(padded, 2 * radius + 1)  # (N, (2 r + 1)^2, h w)
-    highest = cast("Tensor", _SmoothMaximum.apply(nodes, kernel))  # (N, step^2, h w)
-    return F.pixel_shuffle(highest.unflatten(2, grids.shape[1:]), step)[:, 0, : size[0], : size[1]]
+    highest = cast("Tensor", _SmoothMaximum.apply(nodes.transpose(0, 1).flatten(1), kernel))  # (step^2, N h w)
+    cells = highest.unflatten(1, grids.shape).transpose(0, 1)
+    return F.pixel_shuffle(cells, step)[:, 0, : size[0], : size[1]]
 
 
 def enlarge_with_margin(grids: Tensor, step: int, sigma: float) -> Tensor:
@@ -107,20 +116,21 @@ def _highest(padded: Tensor, kernel: Tensor, cells: list[int], step: int) -> Ten
 
 
 class _SmoothMaximum(torch.autograd.Function):
-    """smax_v k(p, v) g(v) for every pixel p of a cell, (N, P, L), of nodes g (N, V, L) in [0, 1] and a kernel k (P, V).
+    """smax_v k(p, v) g(v) for every pixel p of a cell, (P, C), of nodes g (V, C) in [0, 1] around C cells and a kernel k (P, V).
 
-    Computed pixel by pixel in both directions: all N x P x V x L products at once would need a thousand times the memory of the masks.
+    Computed pixel by pixel in both directions: all P x V x C products at once would need a thousand times the memory of the masks.
     """
 
     @staticmethod
     def forward(ctx: Any, nodes: Tensor, kernel: Tensor) -> Tensor:
-        highest = nodes.new_empty(len(nodes), len(kernel), nodes.shape[2])
-        totals, products, shares = torch.empty_like(highest), torch.empty_like(nodes), torch.empty_like(nodes)
-        for pixel, weights in enumerate(kernel[..., None]):
-            torch.mul(nodes, weights, out=products)
-            torch.mul(products, _SHARPNESS, out=shares).exp_()  # at most e^20: no overflow
-            torch.sum(shares, 1, out=totals[:, pixel])
-            torch.sum(products.mul_(shares), 1, out=highest[:, pixel])
+        highest = nodes.new_empty(len(kernel), nodes.shape[1])
+        totals = torch.empty_like(highest)
+        for around, high, total in _blocks(nodes, highest, totals):
+            scaled, shares = _SHARPNESS * around, torch.empty_like(around)
+            for pixel, weights in enumerate(kernel):
+                torch.mul(scaled, weights[:, None], out=shares).exp_()  # at most e^20: no overflow
+                total[pixel] = shares.sum(0)
+                high[pixel] = weights @ shares.mul_(around)
         highest /= totals
         ctx.save_for_backward(nodes, kernel, highest, totals)
         return highest
@@ -129,14 +139,21 @@ class _SmoothMaximum(torch.autograd.Function):
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None]:
         """Derivative by g(v): k(v) w(v) (1 + 20 (k(v) g(v) - smax)) with softmax weights w."""
         nodes, kernel, highest, totals = ctx.saved_tensors
-        found, products, shares = torch.zeros_like(nodes), torch.empty_like(nodes), torch.empty_like(nodes)
-        gradient, offset = grad_outputs[0] / totals, 1 - _SHARPNESS * highest
-        for pixel, weights in enumerate(kernel[..., None]):
-            torch.mul(nodes, _SHARPNESS * weights, out=products)
-            torch.exp(products, out=shares)
-            products.add_(offset[:, pixel, None]).mul_(shares).mul_(gradient[:, pixel, None])
-            found.addcmul_(products, weights)
+        gradient, found = grad_outputs[0] / totals, torch.zeros_like(nodes)
+        for around, sums, slopes, offsets in _blocks(nodes, found, gradient, gradient * (1 - _SHARPNESS * highest)):
+            scaled, products, shares = _SHARPNESS * around, torch.empty_like(around), torch.empty_like(around)
+            for pixel, weights in enumerate(kernel[..., None]):
+                torch.mul(scaled, weights, out=products)
+                torch.exp(products, out=shares)
+                sums.addcmul_(products.mul_(slopes[pixel]).add_(offsets[pixel]).mul_(shares), weights)
         return found, None
+
+
+def _blocks(nodes: Tensor, *others: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    """Columns of nodes, as copies, and of other tensors, so few that a processor's cache holds them; a GPU takes all at once."""
+    count = nodes.shape[1] if nodes.is_cuda else _COLUMNS
+    for around, *rest in zip(*(tensor.split(count, 1) for tensor in (nodes, *others)), strict=True):
+        yield around.contiguous(), *rest
 
 
 def area_error(masks: Tensor, areas: Tensor, *, share_ties: bool = True) -> Tensor:

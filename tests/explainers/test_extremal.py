@@ -109,19 +109,49 @@ def test_is_a_literal_descent(batch: Batch, variant: str, reward: str, jitter: b
 
 
 def _pixels_of_torchray(step: int, sigma: float) -> tuple[Tensor, Tensor, tuple[int, int]]:
-    """Nodes (V, P) that the pixels of a mask with margin see, in a grid of 8 x 6 behind 0, their kernel, and height and width."""
-    radius, padding = 1 + math.ceil(sigma / step), 1 + math.ceil(2 * sigma / step)
-    sides = [step * (nodes + 2 * padding - 2 * radius) - step + 1 for nodes in (8, 6)]
+    """Nodes (V, P) that the pixels of a mask with margin see, in a grid for 16 x 12 pixels behind 0, their kernel, and height and width."""
+    radius, padding, (height, width) = 1 + math.ceil(sigma / step), 1 + math.ceil(2 * sigma / step), (16 // step, 12 // step)
+    sides = [step * (nodes + 2 * padding - 2 * radius) - step + 1 for nodes in (height, width)]
     rows, columns = torch.meshgrid(*map(torch.arange, sides), indexing="ij")
     nodes, kernel = [], []
     for down in range(2 * radius + 1):
         for right in range(2 * radius + 1):
             y, x = rows // step + down - padding, columns // step + right - padding
             distance = ((rows - sigma - step * y) ** 2 + (columns - sigma - step * x) ** 2).double().sqrt() / sigma
-            inside = (y >= 0) & (y < 8) & (x >= 0) & (x < 6)
-            nodes.append(torch.where(inside, 1 + 6 * y + x, 0).flatten())
+            inside = (y >= 0) & (y < height) & (x >= 0) & (x < width)
+            nodes.append(torch.where(inside, 1 + width * y + x, 0).flatten())
             kernel.append(torch.exp(-2 * (distance - 0.5).clamp(min=0) ** 2).flatten())
     return torch.stack(nodes), torch.stack(kernel), (sides[0], sides[1])
+
+
+def _descent_of_torchray(trace: Trace, image: int, area: float, variant: str, step: int, max_iter: int, *, jitter: bool = True) -> Tensor:
+    """The mask of one image of 16 x 12 pixels, by a literal descent of TorchRay with sigma = step and blur_sigma = 4."""
+    nodes, kernel, sides = _pixels_of_torchray(step, float(step))
+    classifier = trace.classifier
+    network, mean, std = classifier.network, classifier.mean, classifier.std
+    inputs, target = (trace.images[image : image + 1] - mean) / std, trace.targets[image]
+    blurred = torch.stack([blur(inputs, 4.0 * (1 - level / 7), zero_padding=True)[0] for level in range(8)])
+
+    def score(mask: Tensor, mirrored: bool) -> Tensor:
+        level = (mask * 7).floor().long().expand(1, 3, -1, -1)
+        share = mask * 7 - level[0]
+        shown = (1 - share) * blurred.gather(0, level) + share * blurred.gather(0, (level + 1).clamp(max=7))
+        return network(shown.flip(3) if mirrored else shown)[0, target]
+
+    grid, buffer, mask, weight = torch.ones(16 * 12 // step**2), None, torch.ones(16, 12), 300.0
+    ideal = (torch.arange(sides[0] * sides[1]) >= int(sides[0] * sides[1] * (1 - area))).double()
+    for iteration in range(max_iter):
+        grid.requires_grad_()
+        products = kernel * torch.cat([grid.new_zeros(1), grid])[nodes]
+        whole = (products * (20 * products).softmax(0)).sum(0)
+        mask = whole.reshape(sides)[step : step + 16, step : step + 12]
+        mirrored = jitter and iteration % 2 == 0
+        kept, left = score(mask, mirrored), score(1 - mask, mirrored)
+        gain = {"preserve": kept, "delete": -left, "dual": kept - left}[variant]
+        gradient = torch.autograd.grad(weight * ((whole.sort().values - ideal) ** 2).mean() - gain, grid)[0]
+        buffer = gradient if buffer is None else 0.9 * buffer + 0.1 * gradient
+        grid, weight = (grid.detach() - 0.01 * buffer).clamp(0, 1), weight * 1.0035
+    return mask.detach()
 
 
 @pytest.mark.usefixtures("float64")
@@ -130,35 +160,23 @@ def test_torchray_is_a_literal_descent_on_masks_with_a_margin(batch: Batch, vari
     trace = Trace(toy_classifier("dense"), batch)
     options = {"variant": variant, "max_iter": 8, **SMALL}
     found = extremal(trace, areas=(0.2, 0.3), smooth=0.1, compat="torchray", **options)
-    nodes, kernel, sides = _pixels_of_torchray(2, 2.0)
-    assert sides == (19, 15)
-    classifier = trace.classifier
-    network, mean, std = classifier.network, classifier.mean, classifier.std
     for image in range(4):
-        inputs, target, total = (trace.images[image : image + 1] - mean) / std, trace.targets[image], torch.zeros(16, 12)
-        blurred = torch.stack([blur(inputs, 4.0 * (1 - level / 7), zero_padding=True)[0] for level in range(8)])
-
-        def score(mask: Tensor, mirrored: bool, blurred: Tensor = blurred, target: Tensor = target) -> Tensor:
-            level = (mask * 7).floor().clamp(max=6).long().expand(1, 3, -1, -1)
-            share = mask * 7 - level[0]
-            shown = (1 - share) * blurred.gather(0, level) + share * blurred.gather(0, level + 1)
-            return network(shown.flip(3) if mirrored else shown)[0, target]
-
-        for area in (0.2, 0.3):
-            grid, buffer, mask, weight = torch.ones(48), None, torch.ones(16, 12), 300.0
-            ideal = (torch.arange(sides[0] * sides[1]) >= int(sides[0] * sides[1] * (1 - area))).double()
-            for iteration in range(8):
-                grid.requires_grad_()
-                products = kernel * torch.cat([grid.new_zeros(1), grid])[nodes]
-                whole = (products * (20 * products).softmax(0)).sum(0)
-                mask = whole.reshape(sides)[2:18, 2:14]
-                kept, left = score(mask, iteration % 2 == 0), score(1 - mask, iteration % 2 == 0)
-                gain = {"preserve": kept, "delete": -left, "dual": kept - left}[variant]
-                gradient = torch.autograd.grad(weight * ((whole.sort().values - ideal) ** 2).mean() - gain, grid)[0]
-                buffer = gradient if buffer is None else 0.9 * buffer + 0.1 * gradient
-                grid, weight = (grid.detach() - 0.01 * buffer).clamp(0, 1), weight * 1.0035
-            total += mask.detach()
+        total = sum(_descent_of_torchray(trace, image, area, variant, 2, 8) for area in (0.2, 0.3))
         torch.testing.assert_close(found[image], blur(total, 1.2, zero_padding=True), rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.usefixtures("float64")
+@pytest.mark.parametrize("variant", ["preserve", "delete"])
+def test_torchray_is_a_literal_descent_where_pixels_of_the_mask_are_zero(variant: str) -> None:
+    """The image scores less than its blur at each pixel, so the reward pulls all to zero, and the area a few of them back."""
+    image = toy_batch().images[:1].double()
+    network = nn.Sequential(nn.Flatten(), nn.Linear(3 * 16 * 12, 2))
+    network[1].weight.data = -5 * (image - blur(image, 4.0, zero_padding=True)).sign().flatten().expand(2, -1)
+    trace = Trace(Classifier(network, mean=0, std=1), Batch(("a",), image, torch.tensor([1])))
+    options = {"variant": variant, "max_iter": 100, "step": 1, "sigma": 1.0, "blur_sigma": 4.0, "jitter": False}
+    found = extremal(trace, areas=(0.2,), smooth=0.0, compat="torchray", **options)[0]
+    assert 0.2 < (found == 0).double().mean() < 0.9
+    torch.testing.assert_close(found, _descent_of_torchray(trace, 0, 0.2, variant, 1, 100, jitter=False), rtol=1e-6, atol=1e-6)
 
 
 def test_a_margin_of_torchray_that_does_not_cover_the_image_is_refused(planted: Trace) -> None:

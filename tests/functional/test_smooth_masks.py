@@ -40,6 +40,16 @@ def test_a_pyramid_goes_from_blurred_to_sharp_and_a_mask_picks_its_level() -> No
     torch.testing.assert_close(blur_by_mask(levels, mask + 2.25 / 7), 0.75 * levels[:, 2] + 0.25 * levels[:, 3])
 
 
+@pytest.mark.parametrize("flat_top", [False, True])
+def test_the_derivative_by_a_mask_is_that_of_its_levels_also_where_the_mask_is_at_one(flat_top: bool) -> None:
+    levels = pyramid(random(1, 3, 2, 4), 7.0)
+    mask = torch.tensor([[[0, 1 / 14, 1 / 7, 3 / 7], [0.5, 6 / 7, 0.99, 1]]], dtype=torch.float64, requires_grad=True)
+    (found,) = torch.autograd.grad(blur_by_mask(levels, mask, flat_top=flat_top).sum(), mask)
+    for pixel, lower in zip(itertools.product(range(2), range(4)), (0, 0, 1, 3, 3, 6, 6, 6), strict=True):
+        slope = 7 * (levels[0, lower + 1] - levels[0, lower])[(slice(None), *pixel)].sum()
+        torch.testing.assert_close(found[(0, *pixel)], torch.zeros_like(slope) if flat_top and pixel == (1, 3) else slope)
+
+
 @pytest.mark.parametrize(("step", "sigma"), [(2, 3.0), (3, 2.0), (1, 1.5)])
 def test_an_enlarged_grid_is_the_smooth_maximum_over_its_nodes(step: int, sigma: float) -> None:
     height, width = 7, 5
