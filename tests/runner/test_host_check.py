@@ -88,7 +88,7 @@ def test_own_files_are_compared_by_content(tmp_path: Path, monkeypatch: pytest.M
     own.write_text("from beside import K\n\ndef first(trace):\n    return trace.activations.sum(1) * K\n")
     seen = list[Terms]()
 
-    def look(run: Run, units: Any) -> Any:
+    def look(run: Run, *_: Any) -> Any:
         with agreed(run) as terms:
             seen.append(terms)
             assert {Path(name).name for name in terms.files} == {"own.py", "beside.py"}

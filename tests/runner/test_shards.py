@@ -110,13 +110,13 @@ class Seen:
     """Progress, as numbers."""
 
     def __init__(self) -> None:
-        self.started, self.done = (0, 0), 0
+        self.started, self.done, self.within = (0, 0), 0, 0.0
 
     def start(self, root: Path, total: int, done: int) -> None:
         self.started = total, done
 
     def working(self, jobs: float, what: str) -> None:
-        """Do nothing."""
+        self.within = jobs
 
     def advance(self, jobs: int, what: str) -> None:
         self.done += jobs
@@ -126,14 +126,14 @@ class Seen:
 def test_an_executor_gets_the_units_of_its_shard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, executor: str):
     chunks, seen = list[int](), Seen()
 
-    def spy(run: Any, units: Any) -> Any:
+    def spy(run: Any, units: Any, working: Any) -> Any:
         chunks.extend(unit.chunk for unit in units)
-        return executors.local(run, units)
+        return executors.local(run, units, working)
 
     monkeypatch.setattr(executors, "executing", lambda *_: nullcontext(spy))
     killed.run(out=tmp_path, shard="1/2", executor=executor, progress=seen, **REQUEST | {"limit": 9, "chunk_size": 2})
     assert chunks == [1, 3]
-    assert (seen.started, seen.done) == ((6, 0), 6)  # two explainers, and the metric of the model alone
+    assert (seen.started, seen.done, seen.within) == ((6, 0), 6, 3)  # two explainers, and the metric of the model alone
 
 
 def test_a_shard_of_the_command_line_prints_a_line_and_no_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Said):
