@@ -22,6 +22,12 @@ KEPT_MAP_BYTES = 2**30  # raw maps of altered images that wait for their explain
 MANY_PASSES = 100  # of an explainer for one image, of which a shared trace saves at most two; it makes its maps in its turn
 
 
+def _needs_few_passes(spec: Spec) -> bool:
+    """Whether a trace saves a share of an explainer's passes: not if there is one for each channel, feature or window."""
+    passes = passes_of(spec)
+    return not passes.total if passes.lower_bound else passes.total < MANY_PASSES  # of an own explainer none is known
+
+
 @dataclass(frozen=True)
 class _Part:
     """A result, what it cost without the parts that it read, and the keys of these and of itself."""
@@ -129,7 +135,7 @@ class SharedWork:
 
     def _sharing(self, spec: Spec) -> list[Spec]:
         """Explainers that use the traces of another one, whose maps they will need."""
-        return [other for other in self._left if other != spec and passes_of(other).total < MANY_PASSES]
+        return [other for other in self._left if other != spec and _needs_few_passes(other)]
 
     def _now(self) -> Usage:
         """Usage so far, without what is shared."""
