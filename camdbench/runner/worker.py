@@ -32,11 +32,11 @@ if TYPE_CHECKING:
     from camdbench.runner.prepare import Unit
 
 
-Working = Callable[[float, str], None]  # told how many jobs of a unit are finished, and which was the last
+Working = Callable[[float, str], None]  # called with the finished jobs of a unit, and a description of the last one
 
 
 def ignore(_jobs: float, _what: str) -> None:
-    """Tell nobody."""
+    """Do nothing."""
 
 
 @dataclass(frozen=True)
