@@ -113,6 +113,17 @@ def passes_of(spec: Spec, quantities: Mapping[str, int] | None = None) -> PassEs
     return entry.facts.cost.passes(entry.arguments(spec), wrapped, quantities)
 
 
+def explained_by(spec: Spec) -> int:
+    """Altered versions of an image that a metric explains again, also those that it shares with another metric; 0: none, or unknown.
+
+    >>> explained_by(Spec.of("max_sensitivity", {"samples": 4})), explained_by(Spec("adcc")), explained_by(Spec("ad"))
+    (4, 1, 0)
+    """
+    entry = metrics.get(spec.name)
+    stated = entry.facts.explains
+    return (entry.arguments(spec)[stated] or 0) if isinstance(stated, str) else stated
+
+
 def parse_explainers(
     texts: str | Iterable[str | Spec], gives: Collection[str], objectives: Collection[str] = ("any", "linear", "logit")
 ) -> tuple[Spec, ...]:

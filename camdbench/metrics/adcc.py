@@ -34,6 +34,7 @@ NO_CORRELATION = "one of the two maps is constant and correlates with nothing"
     unit="%",
     values="[0, 100]",
     needs=("explainer",),
+    explains=1,
     undefined=NO_CORRELATION,
     protocols=COHERENCY_PROTOCOLS,
 )
@@ -85,6 +86,7 @@ def complexity(inputs: MetricInputs) -> MetricResult:
     values="[0, 100]",
     aliases=("average_drop_coherency_complexity",),
     needs=("explainer",),
+    explains=1,
     protocols=(POPPI, ADCC),
 )
 def adcc(inputs: MetricInputs, *, masking: Masking = "normalised", scored_class: ScoredClass = "target") -> Tensor:

@@ -50,6 +50,7 @@ DIFFERS = (
     aliases=("average_road_coherency_complexity",),
     tolerance=0.5,
     needs=("explainer",),
+    explains=1,
     undefined=CONSTANT_MAP,
     protocols=ARCC_PROTOCOLS,
     differs=DIFFERS,

@@ -82,6 +82,7 @@ def model_contrast_score(inputs: MetricInputs, *, network: str | None = None, on
     tolerance=1.6,
     aliases=("input_dependence_rate",),
     needs=("masks", "scenes", "explainer"),
+    explains=1,
     undefined=SCENE_RIGHT,
     protocols=YANG,
 )
@@ -116,6 +117,7 @@ def input_dependence_rate(inputs: MetricInputs, *, only_right: bool = True) -> M
     tolerance=1.6,
     aliases=("input_independence_rate",),
     needs=("masks", "scenes", "explainer"),
+    explains=2,
     undefined=PATCH_RIGHT,
     protocols=YANG,
     differs=(

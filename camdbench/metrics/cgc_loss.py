@@ -36,6 +36,7 @@ CGC_LOSS_PROTOCOLS = (
     aliases=("cgc_contrastive_loss",),
     tolerance=0.005,
     needs=("explainer",),
+    explains=1,
     undefined=ZERO_FIRST_MAP,
     protocols=CGC_LOSS_PROTOCOLS,
 )

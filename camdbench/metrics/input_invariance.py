@@ -31,6 +31,7 @@ _ROUNDING = 1e-3  # of the range of the logits; networks of many layers amplify 
     values="[0, inf)",
     tolerance=0.002,
     needs=("explainer",),
+    explains=1,
     undefined=ZERO_FIRST_MAP,
     differs=(
         Difference(

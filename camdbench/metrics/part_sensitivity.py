@@ -77,6 +77,7 @@ def single_deletion(
     paper="Hesse et al. 2023, arXiv:2308.06248, section 4.4 (target sensitivity, TS)",
     aliases=("ts",),
     needs=("parts", "explainer"),
+    explains=2,
     undefined=NO_PAIRS,
     protocols=CONTRAST_PROTOCOLS,
     differs=(

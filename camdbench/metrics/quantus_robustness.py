@@ -26,6 +26,7 @@ _UNDER_NOISE = {
     "values": "[0, inf)",
     "tolerance": 0.002,
     "needs": ("explainer",),
+    "explains": "nr_samples",
     "undefined": FLAT_MAP,
     "protocols": _PROTOCOLS,
 }
@@ -79,6 +80,7 @@ _EXPLAINED_AGAIN = {
     "quantus:LocalLipschitzEstimate",
     paper="Alvarez-Melis & Jaakkola 2018, arXiv:1806.08049, definition of the local Lipschitz estimate",
     tolerance=0.005,
+    explains="nr_samples",
     **_EXPLAINED_AGAIN,
 )
 def local_lipschitz_estimate(
@@ -103,6 +105,7 @@ _STABLE = {
     "values": "[0, inf)",
     "paper": "Agarwal et al. 2022, arXiv:2203.06877, eq. 2 (input), 3 (representation), 5 (output)",
     "needs": ("explainer",),
+    "explains": "nr_samples",
     "undefined": _CHANGED,
     "protocols": _PROTOCOLS,
 }
@@ -160,7 +163,10 @@ def relative_representation_stability(
 
 
 @metric(
-    "quantus:Continuity", paper="Montavon et al. 2018, Digital Signal Processing 73, section on explanation continuity", **_EXPLAINED_AGAIN
+    "quantus:Continuity",
+    paper="Montavon et al. 2018, Digital Signal Processing 73, section on explanation continuity",
+    explains="nr_steps",
+    **_EXPLAINED_AGAIN,
 )
 def continuity(inputs: MetricInputs, *, nr_steps: PositiveInt = 28, maps: MapKind = "default") -> MetricResult:
     r"""Continuity: largest ratio of map change to image change among horizontal shifts (Quantus).
@@ -189,6 +195,7 @@ NO_HISTOGRAM = "the map is constant, or the histogram of the map has no entropy"
     values="[-1, inf)",
     tolerance=0.005,
     needs=("explainer",),
+    explains=1,
     undefined=NO_HISTOGRAM,
     protocols=_PROTOCOLS,
 )

@@ -44,6 +44,7 @@ _COMPARED = {
     "randomisation",
     paper="Adebayo et al. 2018, arXiv:1810.03292, section 3.1 (cascading)",
     aliases=("mprt", "model_parameter_randomisation"),
+    explains="layers",
     protocols=RANDOMISATION_PROTOCOLS,
     differs=(
         Difference(
@@ -91,6 +92,7 @@ RANDOM_LOGIT_PROTOCOLS = (EXPLAINED_AGAIN.variant("sixt"),)
     "random_logit",
     paper="Sixt et al. 2020, arXiv:1912.09818, definition of the random-logit comparison",
     aliases=("random_logit_test",),
+    explains=1,
     protocols=RANDOM_LOGIT_PROTOCOLS,
     **_COMPARED,
 )

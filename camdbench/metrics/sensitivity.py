@@ -33,6 +33,7 @@ _UNDER_NOISE = {
     "values": "[0, inf)",
     "tolerance": 0.002,
     "needs": ("explainer",),
+    "explains": "samples",
     "undefined": ZERO_FIRST_MAP,
     "protocols": _PROTOCOLS,
 }
