@@ -55,11 +55,12 @@ def blur_by_mask(blurred: Tensor, masks: Tensor, *, flat_top: bool = False) -> T
     """Interpolate between the levels of a pyramid (N, L, C, H, W) per pixel by masks (N, H, W) in [0, 1]: (N, C, H, W).
 
     Mask value 0 is the first level, 1 the last. At a level, the derivative by the mask is the one towards the next level, at 1
-    the one from the level below, or 0 with `flat_top`, as in TorchRay.
+    the one from the level below, or 0 with `flat_top`, as in TorchRay. Where a mask is NaN, the image is.
     """
-    places = masks * (blurred.shape[1] - 1)
-    lower = places.detach().floor().long().clamp(max=blurred.shape[1] - (1 if flat_top else 2))
-    below, above = (_level(blurred, level.clamp(max=blurred.shape[1] - 1)) for level in (lower, lower + 1))
+    top = blurred.shape[1] - 1
+    places = masks * top
+    lower = places.detach().floor().long().clamp(0, top if flat_top else top - 1)
+    below, above = (_level(blurred, level.clamp(max=top)) for level in (lower, lower + 1))
     return below + (places - lower)[:, None] * (above - below)
 
 

@@ -38,6 +38,10 @@ def test_a_pyramid_goes_from_blurred_to_sharp_and_a_mask_picks_its_level() -> No
     torch.testing.assert_close(blur_by_mask(levels, mask), blur(images, 7.0))
     torch.testing.assert_close(blur_by_mask(levels, mask + 1), images)
     torch.testing.assert_close(blur_by_mask(levels, mask + 2.25 / 7), 0.75 * levels[:, 2] + 0.25 * levels[:, 3])
+    mask[0, 1, 2] = torch.nan
+    found = blur_by_mask(levels, mask).isnan()
+    assert found[0, :, 1, 2].all()
+    assert found.sum() == 3
 
 
 @pytest.mark.parametrize("flat_top", [False, True])
