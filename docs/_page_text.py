@@ -157,7 +157,7 @@ def metric_page(entry: Entry[MetricFacts], extras: Extras) -> str:
                 "tolerance": f"{facts.tolerance:g}: a larger change of a mean is reported by [`camdbench check`](../../regression.md)",
                 "value of": "the network alone, computed once" if facts.scope == "model" else "a map of an image",
                 "needs": _needs(facts.needs),
-                "explains again": _again(facts.explains),
+                "explains again": _again(facts.explains, facts.references),
                 "undefined": facts.undefined and f"if {cell(facts.undefined)}",
                 "cost": extras.measured,
                 "other names": ", ".join(f"`{alias}`" for alias in facts.aliases),
@@ -305,9 +305,11 @@ _NEEDS = {
 }
 
 
-def _again(explains: int | str) -> str:
+def _again(explains: int | str, references: int | str) -> str:
     count = f"`{explains}`" if isinstance(explains, str) else str(explains)
-    return f"{count} altered version{'' if explains == 1 else 's'} of each image" if explains else ""
+    found = [f"{count} altered version{'' if explains == 1 else 's'} of each image"] if explains else []
+    found += [f"once in a run, `{references}` + 1 other images"] if references else []
+    return ", and ".join(found)
 
 
 def _needs(needs: Iterable[str]) -> str:

@@ -119,9 +119,22 @@ def explained_by(spec: Spec) -> int:
     >>> explained_by(Spec.of("max_sensitivity", {"samples": 4})), explained_by(Spec("adcc")), explained_by(Spec("ad"))
     (4, 1, 0)
     """
-    entry = metrics.get(spec.name)
-    stated = entry.facts.explains
-    return (entry.arguments(spec)[stated] or 0) if isinstance(stated, str) else stated
+    return _number(spec, metrics.get(spec.name).facts.explains)
+
+
+def references_of(spec: Spec) -> int:
+    """Reference images that a metric explains once in a run.
+
+    >>> references_of(Spec.of("cgc_loss", {"negatives": 7})), references_of(Spec("adcc"))
+    (8, 0)
+    """
+    references = _number(spec, metrics.get(spec.name).facts.references)
+    return references + 1 if references else 0
+
+
+def _number(spec: Spec, stated: int | str) -> int:
+    """A number that a fact of a metric states, itself or by the option that it names."""
+    return (metrics.get(spec.name).arguments(spec)[stated] or 0) if isinstance(stated, str) else stated
 
 
 def parse_explainers(

@@ -46,13 +46,14 @@ class Entry(Generic[F]):
     wraps: int = 0  # number of wrapped explainers or data sets
 
     def __post_init__(self) -> None:
-        """Check the stated cost, and the option of `explains`, against the options."""
+        """Check the stated cost, and the options of `explains` and `references`, against the options."""
         cost, options = getattr(self.facts, "cost", None), [option.name for option in self.options]
         if cost is not None:
             check_cost(self.name, cost, options, wraps=self.wraps > 0)
-        explains = getattr(self.facts, "explains", 0)
-        if isinstance(explains, str) and explains not in options:
-            raise TypeError(f"{self.name!r}: explains = {explains!r}: not an option; give a number or one of {', '.join(options)}")
+        for fact in ("explains", "references"):
+            stated = getattr(self.facts, fact, 0)
+            if isinstance(stated, str) and stated not in options:
+                raise TypeError(f"{self.name!r}: {fact} = {stated!r}: not an option; give a number or one of {', '.join(options)}")
 
     @property
     def summary(self) -> str:

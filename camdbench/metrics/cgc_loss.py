@@ -37,6 +37,7 @@ CGC_LOSS_PROTOCOLS = (
     tolerance=0.005,
     needs=("explainer",),
     explains=1,
+    references="negatives",
     undefined=ZERO_FIRST_MAP,
     protocols=CGC_LOSS_PROTOCOLS,
 )

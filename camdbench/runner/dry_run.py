@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from camdbench.core.cost import PassEstimate
-from camdbench.core.registries import NO_EXPLAINER, explained_by, metrics, needs_of, passes_of
+from camdbench.core.registries import NO_EXPLAINER, explained_by, metrics, needs_of, passes_of, references_of
 from camdbench.core.spec import Spec
 from camdbench.explainers.common.layer_choice import checked_layers
 from camdbench.models.target_layers import Layer, list_layers
@@ -41,7 +41,8 @@ def describe_jobs(run: Run) -> list[str]:
             open_ended = open_ended or (passes is not None and passes.lower_bound)
             lines.append(f"{row_name} × {spec}: {images} images{text}")
     again = [spec for spec in run.request.metrics if "explainer" in metrics.get(spec.name).facts.needs]
-    return [*lines, _summary(total, batch_size, again, open_ended=open_ended)] if total else lines
+    added = _added(again, total, images)
+    return [*lines, _summary(total, batch_size, added, open_ended=open_ended)] if total else lines
 
 
 def _images(run: Run) -> tuple[int, list[str]]:
@@ -73,21 +74,23 @@ def _estimate(passes: PassEstimate, seconds: float) -> str:
     return f", {passes} passes, {duration(seconds)}"
 
 
-def _summary(seconds: float, batch_size: int, again: Sequence[Spec], *, open_ended: bool) -> str:
+def _summary(seconds: float, batch_size: int, added: str, *, open_ended: bool) -> str:
     least = "at least " if open_ended else "about "
     images = f"{batch_size} image{'' if batch_size == 1 else 's'}"
     return (
         f"estimate, from a few measured passes of {images} on this machine: {least}{duration(seconds)} for the passes of the explainers; "
-        f"{_repeated(again, seconds)}metrics and reading images come on top"
+        f"{added}metrics and reading images come on top"
     )
 
 
-def _repeated(again: Sequence[Spec], seconds: float) -> str:
-    """What metrics that run the explainers again add to an estimate, without what they share."""
+def _added(again: Sequence[Spec], seconds: float, images: int) -> str:
+    """What metrics that run the explainers again add to the seconds that explain the images once."""
     if not again:
         return ""
     versions = {str(spec): explained_by(spec) for spec in again}
     names = ", ".join(f"{name} ({count})" if count else name for name, count in versions.items())
-    times = sum(versions.values())
-    added = f", {times} in all, which adds {duration(times * seconds)} less what they share" if times else ""
-    return f"{names} explain altered versions of each image{added}; other "
+    times, references = sum(versions.values()), sum(map(references_of, again))
+    text = f"{names} explain altered versions of each image" + (f", {times} in all" if times else "")
+    text += f", and {references} reference images once" if references else ""
+    more = (times + references / images) * seconds
+    return f"{text}, which adds {duration(more)} less what they share; other " if more else f"{text}; other "

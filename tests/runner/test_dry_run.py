@@ -58,6 +58,10 @@ def test_metrics_that_explain_again_are_named(monkeypatch: pytest.MonkeyPatch):
     last = _jobs(Pace(1.0, 1.0), monkeypatch, explainers="gradcam", metrics="ad,adcc,avg_sensitivity(samples=30)", limit=2)[-1]
     assert "about 4 seconds for the passes of the explainers; adcc (1), avg_sensitivity(samples=30) (30) explain altered versions" in last
     assert "of each image, 31 in all, which adds 2.1 minutes less what they share; other metrics and reading images come on top" in last
+    last = _jobs(Pace(1.0, 1.0), monkeypatch, explainers="gradcam", metrics="cgc_loss(negatives=3)", limit=2)[-1]
+    assert (
+        "; cgc_loss(negatives=3) (1) explain altered versions of each image, 1 in all, and 4 reference images once, which adds 12 s" in last
+    )
     last = _jobs(Pace(1.0, 1.0), monkeypatch, explainers="gradcam", metrics="ad,mcs(network='shortcuts-so')", limit=2)[-1]
     assert 'explainers; mcs(network="shortcuts-so") explain altered versions of each image; other metrics' in last
     last = _jobs(Pace(1.0, 1.0), monkeypatch, explainers="gradcam", metrics="ad", limit=2)[-1]
