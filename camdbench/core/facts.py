@@ -65,8 +65,8 @@ class MetricFacts:
             several classes in one, by the data set `grid(…)`), `backgrounds` (class of the background), `scenes` (the image
             without its object), `parts` (versions without parts of the object), `second network` (given by an option).
         explains: altered versions of an image that are explained again: a number, or the option that is their number; 0: none, or unknown.
-        references: other images with which maps are compared, likewise; they and one more, as an image may be drawn itself, are explained
-            once in a run.
+        references: other images with which maps are compared: a number, or an option. They, and one more in place of the image itself, are
+            explained once in a run.
         scope: `map`, or `model` for a property of the model alone, computed once instead of once per explainer.
         undefined: why an image may have no value.
         aliases: longer names and names in other libraries; rows contain the registered name.
