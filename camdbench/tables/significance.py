@@ -19,7 +19,7 @@ def vs_best(summary: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
       family of `compare`), is significant against every best explainer at `ALPHA`.
     - `not_significant`: the test is not; tables mark it with a dagger.
     - `untested`: no test, as the value is not a mean over images or there is only one explainer.
-    - empty: a control, which is not ranked.
+    - empty: a control, which is not ranked, or an explainer without a value.
 
     Args:
         summary: output of `summarise`.
@@ -34,7 +34,8 @@ def vs_best(summary: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
         for column in group.columns:
             standings = _standings(group, column, p_of)
             own = (group.lines["metric"] == column.metric) & (group.lines["protocol"] == column.protocol)
-            found[group.lines.index[own]] = group.lines.loc[own, "explainer"].map(standings).fillna("")
+            lines = group.lines.loc[own]
+            found[lines.index] = lines["explainer"].map(standings).where(lines["mean"].notna()).fillna("")
     return summary.assign(vs_best=found)
 
 

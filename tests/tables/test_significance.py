@@ -60,6 +60,15 @@ def test_standings_are_those_of_a_literal_reading(marked):
     assert {found["close", "ad"], found["close", "ag"]} == {"not_significant", "differs"}  # both happen
 
 
+def test_an_explainer_without_values_is_compared_with_nothing(make_run):
+    run = make_run({**VALUES, "missing": {"ad": [np.nan] * 30, "ag": VALUES["far"]["ag"]}})
+    summary = vs_best(summarise(run), compare(run))
+    found = standings(summary)
+    assert (found["missing", "ad"], found["missing", "ag"]) == ("", "differs")
+    (row,) = [line for line in to_markdown(summary_tables(summary)).splitlines() if "missing" in line]
+    assert "†" not in row
+
+
 def test_several_best_ones_must_all_be_told_apart():
     """A made-up table: two share the first place; one p is small, the other is not."""
     line = {"dataset": "d", "split": "s", "model": "m", "target_rule": "label", "metric": "x", "protocol": "p"}
