@@ -16,7 +16,7 @@ from helpers.speed_tool import speed_module
 from helpers.toys import SIZE, ToyData, maps_of, size_of, toy_batch, toy_classifier
 from skimage.segmentation import slic
 
-from camdbench.core.registries import NO_EXPLAINER, explained_by, explainers, has_model_scope, metrics, references_of
+from camdbench.core.registries import NO_EXPLAINER, explained_versions, explainers, has_model_scope, metrics, references_of
 from camdbench.core.spec import Spec
 from camdbench.runner.resources import ReferenceImages
 from camdbench.runner.scoring import score_batch
@@ -162,7 +162,7 @@ def test_a_metric_states_how_many_versions_it_explains_again() -> None:
         spec = Spec(name)
         known = {**_quantities(spec), **metrics.get(name).arguments(spec), "network_layers": 107, "batch": 1}
         needed = row.values(known)["explained"] if "explained" in row.needed else 0
-        assert explained_by(spec) + references_of(spec) == (0 if name in OUTSIDE else needed), name
+        assert explained_versions(spec) + references_of(spec) == (0 if name in OUTSIDE else needed), name
 
 
 @each(

@@ -113,10 +113,10 @@ def passes_of(spec: Spec, quantities: Mapping[str, int] | None = None) -> PassEs
     return entry.facts.cost.passes(entry.arguments(spec), wrapped, quantities)
 
 
-def explained_by(spec: Spec) -> int:
+def explained_versions(spec: Spec) -> int:
     """Altered versions of an image that a metric explains again, also those that it shares with another metric; 0: none, or unknown.
 
-    >>> explained_by(Spec.of("max_sensitivity", {"samples": 4})), explained_by(Spec("adcc")), explained_by(Spec("ad"))
+    >>> explained_versions(Spec.of("max_sensitivity", {"samples": 4})), explained_versions(Spec("adcc")), explained_versions(Spec("ad"))
     (4, 1, 0)
     """
     return _number(spec, metrics.get(spec.name).facts.explains)

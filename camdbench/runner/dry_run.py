@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from camdbench.core.cost import PassEstimate
-from camdbench.core.registries import NO_EXPLAINER, explained_by, metrics, needs_of, passes_of, references_of
+from camdbench.core.registries import NO_EXPLAINER, explained_versions, metrics, needs_of, passes_of, references_of
 from camdbench.core.spec import Spec
 from camdbench.explainers.common.layer_choice import checked_layers
 from camdbench.models.target_layers import Layer, list_layers
@@ -87,7 +87,7 @@ def _added(again: Sequence[Spec], seconds: float, images: int) -> str:
     """What metrics that run the explainers again add to the seconds that explain the images once."""
     if not again:
         return ""
-    versions = {str(spec): explained_by(spec) for spec in again}
+    versions = {str(spec): explained_versions(spec) for spec in again}
     names = ", ".join(f"{name} ({count})" if count else name for name, count in versions.items())
     times, references = sum(versions.values()), sum(map(references_of, again))
     text = f"{names} explain altered versions of each image" + (f", {times} in all" if times else "")

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from camdbench.runner.prepare import Run, Unit
-from camdbench.runner.worker import SampleLoader, UnitSummary, Worker, Working, ignore
+from camdbench.runner.worker import SILENT, SampleLoader, UnitSummary, Worker, Working
 
 if TYPE_CHECKING:
     from camdbench.runner.config import Request
@@ -32,7 +32,7 @@ def executing(request: Request, resources: Resources | None = None) -> Generator
         yield lambda run, units, _: compute(run, units)  # workers report whole units
 
 
-def local(run: Run, units: Sequence[Unit], working: Working = ignore) -> Generator[UnitSummary]:
+def local(run: Run, units: Sequence[Unit], working: Working = SILENT) -> Generator[UnitSummary]:
     """One unit after the other, in this process; `working` is called during each."""
     worker = Worker(run.resources, run.directory)
     loader = SampleLoader(run.resources.images, units, run.resources.workers)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from camdbench.core.progress import NullProgress
 from camdbench.core.registries import protocol_of
 from camdbench.core.spec import Spec
 from camdbench.datasets.loading import Read, UnreadableImage, prefetch
@@ -33,10 +34,7 @@ if TYPE_CHECKING:
 
 
 Working = Callable[[float, str], None]  # called with the finished jobs of a unit, and a description of the last one
-
-
-def ignore(_jobs: float, _what: str) -> None:
-    """Do nothing."""
+SILENT: Working = NullProgress().working
 
 
 @dataclass(frozen=True)
@@ -107,7 +105,7 @@ class Worker:
         known = {spec: protocol_of(spec) for spec in self.request.metrics}
         self._protocols = {str(spec): (protocol.name, protocol.digest(spec.name)) for spec, protocol in known.items()}
 
-    def run(self, unit: Unit, loader: SampleLoader | None = None, working: Working = ignore) -> UnitSummary:
+    def run(self, unit: Unit, loader: SampleLoader | None = None, working: Working = SILENT) -> UnitSummary:
         """Explain and score the images of a unit.
 
         Args:

@@ -217,6 +217,15 @@ def mine(inputs, *, step: PositiveInt = 1):
         with pytest.raises(TypeError, match=r"@explainer\('mine'\): got an unexpected keyword argument 'year'"):
             explainers.register("mine", paper="x", year=2020)(_documented)
 
+    @pytest.mark.parametrize("fact", ["explains", "references"])
+    def test_a_number_by_an_option_that_a_metric_does_not_have_is_refused(self, fact: str) -> None:
+        def mine(inputs: object, *, samples: int = 3) -> None:
+            """A metric with one option."""
+
+        metrics = Registry("metric", MetricFacts, "camdbench.metrics")
+        with pytest.raises(TypeError, match=rf"'mine': {fact} = 'draws': not an option; give a number or one of samples"):
+            metrics.register("mine", paper="x", higher_is_better=True, unit="", **{fact: "draws"})(mine)
+
     @pytest.mark.parametrize("doc", [None, "", "  \n "])
     def test_a_missing_docstring_is_refused(self, explainers: Registry[ExplainerFacts], doc: str | None) -> None:
         def silent(trace: object) -> None: ...

@@ -59,12 +59,12 @@ def test_the_usage_of_a_chunk_is_counted_once_for_both() -> None:
     assert found.batch_size == 2
 
 
-def test_progress_within_a_unit_is_told_after_each_explainer_of_a_batch() -> None:
-    told = list[tuple[float, str]]()
-    worker(batch_size=2).run(UNIT, None, lambda jobs, what: told.append((jobs, what)))
+def test_progress_within_a_unit_is_reported_after_each_explainer_of_a_batch() -> None:
+    reports = list[tuple[float, str]]()
+    worker(batch_size=2).run(UNIT, None, lambda jobs, what: reports.append((jobs, what)))
     shares = [0.4, 0.8, 1.2, 1.6, 1.8, 2]  # of 5 images in batches of 2, 2 and 1, and two explainers
-    assert [jobs for jobs, _ in told] == pytest.approx(shares, abs=1e-12)
-    assert [what for _, what in told] == 3 * ["shortcuts-ce, images 2-6, gradcam", "shortcuts-ce, images 2-6, fakecam"]
+    assert [jobs for jobs, _ in reports] == pytest.approx(shares, abs=1e-12)
+    assert [what for _, what in reports] == 3 * ["shortcuts-ce, images 2-6, gradcam", "shortcuts-ce, images 2-6, fakecam"]
 
 
 def test_a_batch_that_is_too_large_is_halved_for_all_that_follow(monkeypatch: pytest.MonkeyPatch) -> None:
