@@ -21,7 +21,7 @@ class Progress(Protocol):
         ...
 
     def working(self, jobs: float, what: str) -> None:
-        """Called during a unit, after each explainer of a batch, with how many jobs of the unit are finished and a description."""
+        """Called during a unit, before each explainer and metric of a batch, with its number of finished jobs and what is computed."""
         ...
 
     def advance(self, jobs: int, what: str) -> None:
@@ -54,7 +54,7 @@ class LogProgress:
 
     def working(self, jobs: float, what: str) -> None:
         """Log them at level DEBUG."""
-        _LOGGER.debug("%.1f jobs of this unit done: %s", jobs, what)
+        _LOGGER.debug("%.1f jobs of this unit done, now %s", jobs, what)
 
     def advance(self, jobs: int, what: str) -> None:
         """Log finished jobs."""

@@ -64,7 +64,7 @@ class Bar(LiveBar):
         self._line(f"{root}: {total} jobs, {done} already done")
 
     def working(self, jobs: float, what: str) -> None:
-        """Show the finished jobs of a unit that is not finished."""
+        """Show the finished jobs of an unfinished unit, and what is computed."""
         self._show(self._done + jobs, what)
 
     def advance(self, jobs: int, what: str) -> None:
@@ -100,7 +100,7 @@ class NotebookBar:
         self._show(done, str(root))
 
     def working(self, jobs: float, what: str) -> None:
-        """Show the finished jobs of a unit that is not finished."""
+        """Show the finished jobs of an unfinished unit, and what is computed."""
         if monotonic() - self._last_update >= _SECONDS_BETWEEN_UPDATES:
             self._show(self._done + jobs, what)
 

@@ -54,6 +54,7 @@ def score_batch(
     others: ReferenceImages | None = None,
     keep_maps: SaveMaps = "none",
     objective: Objective = LOGIT,
+    begin: Callable[[str], None] = lambda _: None,
 ) -> Iterator[BatchResult]:
     """Explain and score one batch, explainer by explainer; explainers share the passes of one trace.
 
@@ -68,6 +69,7 @@ def score_batch(
         others: images for metrics that compare with other images.
         keep_maps: maps that results include: none, view or raw.
         objective: what is explained of an image.
+        begin: called with the name of each explainer, then with it and that of each metric, before they are computed.
 
     Raises:
         UsageError: the target class does not exist.
@@ -82,6 +84,7 @@ def score_batch(
     for spec in explainers:
         wanted, maps, inputs, usage = metrics_for(spec, metrics), None, None, dict[str, Usage]()
         failure: tuple[Status, str] = "ok", ""
+        begin(str(spec))
         if spec == NO_EXPLAINER:
             inputs = _inputs(trace, **of_run)
         else:
@@ -100,7 +103,7 @@ def score_batch(
             scores = {str(metric): MetricScores.failed(len(batch), *failure) for metric in wanted}
         else:
             usage_of_metrics = shared_work.begin()
-            scores = _scores(trace, inputs, maps, wanted)
+            scores = _scores(trace, inputs, maps, spec, wanted, begin)
             usage["metrics"] = usage_of_metrics()
         shared_work.done(spec)
         stored = (None, ()) if maps is None else kept_maps(maps, keep_maps, given=isinstance(source(spec), JointMaps))
@@ -147,10 +150,13 @@ def _meter(trace: Trace) -> Callable[[], dict[str, Usage]]:
     return usage
 
 
-def _scores(trace: Trace, inputs: MetricInputs, maps: Saliency | None, metrics: Sequence[Spec]) -> dict[str, MetricScores]:
+def _scores(
+    trace: Trace, inputs: MetricInputs, maps: Saliency | None, explainer: Spec, metrics: Sequence[Spec], begin: Callable[[str], None]
+) -> dict[str, MetricScores]:
     """Compute all metrics on one explainer's maps, or on the model alone."""
     scores = dict[str, MetricScores]()
     for spec in metrics:
+        begin(f"{explainer}, {spec}")
         try:
             entry = metric_registry.get(spec.name)
             with nullcontext() if metric_registry.is_built_in(spec.name) else inputs.classifier.foreign_passes_counted():

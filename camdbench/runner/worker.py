@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from camdbench.runner.prepare import Unit
 
 
-Working = Callable[[float, str], None]  # called with the finished jobs of a unit, and a description of the last one
+Working = Callable[[float, str], None]  # called with the finished jobs of a unit, and a description of what begins
 SILENT: Working = NullProgress().working
 
 
@@ -111,7 +111,7 @@ class Worker:
         Args:
             unit: the unit; partial results of an interrupted session are reused.
             loader: source of its images; default: a loader of this unit.
-            working: called after each explainer of a batch.
+            working: called before each explainer and each metric of a batch.
 
         Raises:
             UsageError: the target rule cannot be met.
@@ -130,11 +130,14 @@ class Worker:
                 results = [spool.take(result) for result in results if readable.issuperset(result.ids)]
             images, finished = _Readable(items), {(result.explainer, image) for result in results for image in result.ids}
             made = len(finished)  # maps, of which a job has one for each image
-            for result in self._compute(classifier, images, unit.explainers, finished):
+
+            def begin(what: str) -> None:
+                working(made / (unit.stop - unit.start), f"{unit}, {what}")
+
+            for result in self._compute(classifier, images, unit.explainers, finished, begin):
                 partial.add(result)
                 results.append(spool.take(result))
                 made += len(result.ids)
-                working(made / (unit.stop - unit.start), f"{unit}, {result.explainer}")
             if self.directory is not None:
                 self._write(self.directory, name, unit, results, spool, images.damaged, classifier.device)
             partial.clear()
@@ -154,12 +157,17 @@ class Worker:
         return PartialResults(None if self.directory is None else self.directory.partial(name, unit.chunk))
 
     def _compute(
-        self, classifier: Classifier, samples: Iterable[Sample], explainers: Sequence[Spec], finished: Collection[tuple[str, str]]
+        self,
+        classifier: Classifier,
+        samples: Iterable[Sample],
+        explainers: Sequence[Spec],
+        finished: Collection[tuple[str, str]],
+        begin: Callable[[str], None],
     ) -> Iterator[BatchResult]:
         """Compute missing results; if memory runs out, halve the batch and continue with the remaining explainers."""
         asked, source, others = self.request, self.resources.source, self.resources.reference_images
         given: dict[str, Any] = {"target": asked.target_rule, "seed": asked.config.seed, "source": source, "others": others}
-        given["objective"] = self.resources.explained_objective
+        given |= {"objective": self.resources.explained_objective, "begin": begin}
         size = 1 if classifier.batch_mates == "alone" else self.batch_size
         for batch, lacking in unit_batches(samples, explainers, finished, size):
             pending = [(batch, lacking)]

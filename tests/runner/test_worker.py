@@ -59,12 +59,13 @@ def test_the_usage_of_a_chunk_is_counted_once_for_both() -> None:
     assert found.batch_size == 2
 
 
-def test_progress_within_a_unit_is_reported_after_each_explainer_of_a_batch() -> None:
+def test_progress_within_a_unit_names_each_explainer_and_metric_that_begins() -> None:
     reports = list[tuple[float, str]]()
     worker(batch_size=2).run(UNIT, None, lambda jobs, what: reports.append((jobs, what)))
-    shares = [0.4, 0.8, 1.2, 1.6, 1.8, 2]  # of 5 images in batches of 2, 2 and 1, and two explainers
-    assert [jobs for jobs, _ in reports] == pytest.approx(shares, abs=1e-12)
-    assert [what for _, what in reports] == 3 * ["shortcuts-ce, images 2-6, gradcam", "shortcuts-ce, images 2-6, fakecam"]
+    shares = [0, 0.4, 0.8, 1.2, 1.6, 1.8]  # of 5 images in batches of 2, 2 and 1, and two explainers, before each of them
+    assert [jobs for jobs, _ in reports] == pytest.approx([share for share in shares for _ in range(3)], abs=1e-12)
+    begun = ["gradcam", "gradcam, ad", "gradcam, ai", "fakecam", "fakecam, ad", "fakecam, ai"]
+    assert [what for _, what in reports] == [f"shortcuts-ce, images 2-6, {name}" for _ in range(3) for name in begun]
 
 
 def test_a_batch_that_is_too_large_is_halved_for_all_that_follow(monkeypatch: pytest.MonkeyPatch) -> None:
