@@ -16,6 +16,7 @@ sys.path.insert(0, str(HERE))
 import _api  # noqa: E402  (neighbours of this file)
 import _commands  # noqa: E402
 import _llms  # noqa: E402
+import _navigation  # noqa: E402
 from _gallery import sphinx_gallery_conf  # noqa: E402, F401
 from _generate import GUIDES, guides, write_pages  # noqa: E402
 from _pictures import draw_all  # noqa: E402
@@ -97,10 +98,11 @@ html_extra_path = ["reference/pages"]
 
 
 def setup(app: Sphinx) -> None:
-    """Connect the hooks of the API pages, before and after napoleon's, of the pages of commands, and of llms.txt."""
+    """Connect the hooks of the API pages, before and after napoleon's, of the pages of commands, of the navigation and of llms.txt."""
     app.connect("autodoc-process-docstring", _api.hide_colons, priority=400)
     app.connect("autodoc-process-docstring", _api.show_colons, priority=600)
     app.connect("env-check-consistency", _api.check_anchors)
     app.connect("doctree-read", _api.set_dashes)
     app.connect("sphinx-click-process-description", _commands.show_examples)
+    app.connect("html-page-context", _navigation.collapse, priority=400)
     app.connect("build-finished", _llms.write)
