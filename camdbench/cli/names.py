@@ -98,6 +98,9 @@ def _at_top(kind: str, word: str) -> Iterator[tuple[str, str]]:
         file = word.partition(".py:")[0] + ".py"
         yield from ((f"{file}:{name}", "") for name in _functions(Path(file)))
         return
+    if word.startswith("-") and kind in _WORDS:  # left out of a group
+        yield from ((f"-{name}", about) for name, about in _registered(kind))
+        return
     yield from ((name, "") for name in _WORDS.get(kind, ()))
     yield from _registered(kind)
     for path in sorted(Path().glob(f"{escape(word)}*")) if word and not word.startswith("/") else []:

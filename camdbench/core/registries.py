@@ -8,12 +8,13 @@ from typing import Any
 
 from camdbench.core.captum_unsupported import UNSUPPORTED as NOT_OF_CAPTUM
 from camdbench.core.cost import PassEstimate
+from camdbench.core.errors import UsageError
 from camdbench.core.facts import DatasetFacts, ExplainerFacts, LossFacts, MetricFacts, ModelFacts
 from camdbench.core.map_sum import Reference
 from camdbench.core.protocols import Protocol
 from camdbench.core.quantus_unsupported import UNSUPPORTED
 from camdbench.core.registry import Registry
-from camdbench.core.spec import Spec, parse_specs
+from camdbench.core.spec import Spec, parse_spec, split_specs
 
 explainers = Registry("explainer", ExplainerFacts, "camdbench.explainers", unsupported=NOT_OF_CAPTUM)
 metrics = Registry("metric", MetricFacts, "camdbench.metrics", unsupported=UNSUPPORTED)
@@ -143,7 +144,7 @@ def parse_explainers(
     """Parse and check explainer specs.
 
     `all` stands for every built-in explainer at its defaults without wrappers and those of Captum, methods before controls;
-    `controls` for the controls.
+    `controls` for the controls. `-NAME` leaves one out of them: `all,-extremal`.
     `none` alone means no explainer, for metrics with model scope.
 
     Args:
@@ -168,7 +169,7 @@ def parse_explainers(
 
 
 def parse_metrics(texts: str | Iterable[str | Spec], gives: Collection[str], *, explains: bool = True) -> tuple[Spec, ...]:
-    """Parse and check metric specs; `all` stands for every built-in metric under its default protocol.
+    """Parse and check metric specs; `all` stands for every built-in metric under its default protocol, `-NAME` leaves one out.
 
     Args:
         texts: comma-separated specs, or a list of these.
@@ -189,12 +190,29 @@ def parse_metrics(texts: str | Iterable[str | Spec], gives: Collection[str], *, 
 def _with_groups(
     registry: Registry[Any], texts: str | Iterable[str | Spec], groups: Collection[str], members_of: Callable[[str], Sequence[Spec]]
 ) -> tuple[Spec, ...]:
-    """Checked specs; a group name is replaced by its members that are not named themselves."""
+    """Checked specs; a group name is replaced by its members that are neither named themselves nor left out, as `-NAME`."""
     given = [texts] if isinstance(texts, str) else list(texts)
-    parsed = [spec for text in given for spec in ((text,) if isinstance(text, Spec) else parse_specs(text))]
+    parts = [part for text in given for part in ((text,) if isinstance(text, Spec) else map(str.strip, split_specs(text)))]
+    minus = [part for part in parts if isinstance(part, str) and part.startswith("-")]
+    parsed = [part if isinstance(part, Spec) else parse_spec(part) for part in parts if part not in minus]
     named = registry.parse([spec for spec in parsed if str(spec) not in groups])
+    if minus and len(named) == len(parsed):
+        example = f"{next(iter(groups))},{minus[0]}"
+        raise UsageError(f"{registry.kind} {minus[0]}: only {' and '.join(groups)} can leave one out; write {example}")
+    omitted = _omitted(registry, minus, named)
     found, left = list[Spec](), iter(named)
     for spec in parsed:
         group = members_of(str(spec)) if str(spec) in groups else None
-        found += [next(left)] if group is None else [member for member in group if member not in (*named, *found)]
+        found += [next(left)] if group is None else [member for member in group if member not in (*named, *omitted, *found)]
     return tuple(found)
+
+
+def _omitted(registry: Registry[Any], minus: Sequence[str], named: Collection[Spec]) -> tuple[Spec, ...]:
+    """Members that `-NAME` leaves out of a group."""
+    omitted = registry.parse([part[1:] for part in minus])
+    for spec in omitted:
+        if spec != Spec(spec.name):
+            raise UsageError(f"{registry.kind} -{spec}: leave it out by its name alone, -{spec.name}")
+        if spec in named:
+            raise UsageError(f"{registry.kind} {spec} is named and left out; omit one of the two")
+    return omitted

@@ -40,13 +40,13 @@ class RunConfig:
     explainers: Annotated[
         Specs,
         Setting(
-            "Explainer specs, comma-separated: 'opticam(iterations=50),gradcam'; all, controls, none; [NAME=]FILE.py:FUNCTION.",
+            "Explainer specs, comma-separated: 'opticam(iterations=50),gradcam'; all, controls, none; all,-NAME; [NAME=]FILE.py:FUNCTION.",
             role="selection",
             short="e",
         ),
     ] = "opticam,gradcam"
     metrics: Annotated[
-        Specs, Setting("Metric specs, comma-separated: 'ad,insertion(protocol=rise)'; all; [NAME=]FILE.py:FUNCTION.", short="m")
+        Specs, Setting("Metric specs, comma-separated: 'ad,insertion(protocol=rise)'; all; all,-NAME; [NAME=]FILE.py:FUNCTION.", short="m")
     ] = "ad,ag,ai"
     maps: Annotated[
         Mapping[str, File] | None,

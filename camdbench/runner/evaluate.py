@@ -14,7 +14,7 @@ from camdbench.core.objective_names import scored_objective
 from camdbench.core.registries import metrics as registry
 from camdbench.core.registries import parse_metrics, protocol_of
 from camdbench.core.settings import make_config
-from camdbench.core.spec import Spec, parse_specs
+from camdbench.core.spec import Spec, split_specs
 from camdbench.datasets.containers import to_planes
 from camdbench.datasets.in_memory import InMemoryDataset, make_batch
 from camdbench.datasets.samples import Batch
@@ -159,8 +159,8 @@ def _select_metrics(metrics: str | Sequence[str], batch: Batch) -> tuple[tuple[S
         if why := _missing_input(spec, gives):
             raise UsageError(f"metric {spec} needs {why}")
     texts = [metrics] if isinstance(metrics, str) else metrics
-    everything = any(str(spec) == "all" for text in texts for spec in parse_specs(text))
-    left = parse_metrics("all", ("boxes", "masks")) if everything else ()
+    everything = any(part.strip() == "all" for text in texts for part in split_specs(text))
+    left = parse_metrics(metrics, ("boxes", "masks")) if everything else ()
     return specs, {str(spec): f"needs {why}" for spec in left if (why := _missing_input(spec, gives))}
 
 

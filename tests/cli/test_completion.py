@@ -34,6 +34,7 @@ def offered(*words: str, shell: str = "zsh") -> list[str]:
         (["run", "-e", "fakecam,opti"], ["fakecam,opticam"]),
         (["run", "--explainers=fakecam,opti"], ["--explainers=fakecam,opticam"]),
         (["run", "-e", "mine=opti"], ["mine=opticam"]),
+        (["run", "-e", "all,-extr"], ["all,-extremal"]),
         (["run", "-e", "fakecam,opticam(iterations=5, obj"], ["fakecam,opticam(iterations=5, objective="]),
         (["run", "-m", "ad, insertion(protocol=r"], ["ad, insertion(protocol=rise"]),
         (["run", "-e", "power(opticam(iter"], ["power(opticam(iterations="]),

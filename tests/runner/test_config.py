@@ -15,6 +15,7 @@ from PIL import Image
 import camdbench
 from camdbench.core.errors import UsageError
 from camdbench.core.settings import make_config
+from camdbench.core.spec import Spec
 from camdbench.runner.config import Request, RunConfig, check_config
 from camdbench.runner.run import read_config
 
@@ -44,6 +45,22 @@ def test_all_are_all_that_the_data_set_can_serve_methods_first(tmp_path: Path):
     assert {spec.name for spec in without_boxes} == set(everything) - {"gtbox", "gtbox_complement", "gtmask"}
 
 
+def test_one_is_left_out_of_all_and_may_be_replaced():
+    everything, controls = (check(PLAIN | {"explainers": group}).explainers for group in ("all", "controls"))
+    assert check(PLAIN | {"explainers": "all, -Grad-CAM"}).explainers == tuple(spec for spec in everything if spec != Spec("gradcam"))
+    assert check(PLAIN | {"explainers": ["-random", "controls"]}).explainers == tuple(spec for spec in controls if spec != Spec("random"))
+    found = check(PLAIN | {"explainers": "all,-extremal,extremal(max_iter=20)"}).explainers
+    assert [str(spec) for spec in found if spec.name == "extremal"] == ["extremal(max_iter=20)"]
+    assert len(found) == len(everything)
+    metrics = check(PLAIN | {"metrics": "all"}).metrics
+    assert check(PLAIN | {"metrics": "all,-cgc_loss,-ad"}).metrics == tuple(spec for spec in metrics if spec.name not in ("cgc_loss", "ad"))
+
+
+def test_one_that_the_images_do_not_serve_may_be_left_out_too(tmp_path: Path):
+    asked = PLAIN | {"dataset": "folder", "data_root": tmp_path}
+    assert check(asked | {"explainers": "all,-gtbox"}).explainers == check(asked | {"explainers": "all"}).explainers
+
+
 def test_a_data_set_on_disk_is_run_whole(tmp_path: Path):
     request = check(PLAIN | {"dataset": "folder", "data_root": tmp_path})
     assert (request.split, request.config.limit) == ("all", None)
@@ -55,6 +72,13 @@ def test_a_data_set_on_disk_is_run_whole(tmp_path: Path):
         ({"explainers": "gradcan"}, "no explainer 'gradcan'; did you mean 'gradcam'"),
         ({"metrics": "ad,ah"}, "no metric 'ah'"),
         ({"metrics": "ad,ad"}, "metric ad is named twice"),
+        ({"explainers": "all,-extrema"}, "no explainer 'extrema'; did you mean 'extremal'"),
+        ({"explainers": "gradcam,-rise"}, "explainer -rise: only all and controls can leave one out; write all,-rise"),
+        ({"metrics": "-ad"}, "metric -ad: only all can leave one out; write all,-ad"),
+        ({"explainers": "all,-rise(masks=4)"}, r"explainer -rise\(masks=4\): leave it out by its name alone, -rise"),
+        ({"explainers": "all,rise,-rise"}, "explainer rise is named and left out; omit one of the two"),
+        ({"explainers": "all,-rise,-rise"}, "explainer rise is named twice"),
+        ({"explainers": "all,-"}, "cannot read ''"),
         ({"explainers": "opticam(iteration=5)"}, "opticam: no option 'iteration'; did you mean 'iterations'"),
         ({"explainers": "opticam(iterations=-5)"}, r"opticam\(iterations=-5\): input should be greater than or equal to 0"),
         ({"explainers": "opticam(iterations='many')"}, r"opticam\(iterations='many'\): input should be a valid integer"),

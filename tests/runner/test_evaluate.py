@@ -133,6 +133,8 @@ def test_all_metrics_are_those_that_the_maps_allow_and_the_others_have_their_rea
     assert all("explainer" in reason for reason in annotated.attrs["left_out"].values())
     assert {"om", "iou"} <= set(annotated["metric"])
     assert evaluate(classifier, batch.images, LABELS, maps).attrs["left_out"] == {}
+    fewer = evaluate(classifier, batch.images, LABELS, maps, "all,-om,-ad")
+    assert (set(left) - set(fewer.attrs["left_out"]), set(plain["metric"]) - set(fewer["metric"])) == ({"om"}, {"ad"})
 
 
 def test_images_and_masks_may_be_arrays_and_nonsense_is_said(maps: torch.Tensor) -> None:
